@@ -33,7 +33,7 @@ typedef enum ev_err { EV_ERR_LIST(EV_ERR_ENUM) EV_ERR_COUNT } ev_err;
 /* Detail for people, filled by adapters and the configuration; the caller that decides logs it. */
 struct ev_fail {
 	ev_err code;
-	int sys;	/* errno or the foreign library's code, 0 if none */
+	int sys;        /* errno or the foreign library's code, 0 if none */
 	char text[200]; /* NUL-terminated, cut if longer */
 };
 
@@ -41,6 +41,7 @@ struct ev_fail {
 const char *ev_err_text(ev_err e);
 
 /* Fills *fail (if not NULL) and returns code, so that a function can `return ev_fail_set(…)`. */
-ev_err ev_fail_set(struct ev_fail *fail, ev_err code, int sys, const char *fmt, ...) EV_PRINTF(4, 5);
+ev_err ev_fail_set(struct ev_fail *fail, ev_err code, int sys, const char *fmt, ...)
+	EV_PRINTF(4, 5);
 
 #endif
