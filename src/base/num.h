@@ -20,7 +20,7 @@ EV_NODISCARD ev_err num_parse_i64(struct ev_str s, int64_t *out); /* one leading
  */
 void num_write_double(struct ev_buf *b, double v);
 
-/* A decimal text `[-]digits[.digits][(e|E)[+-]digits]` (parts may be empty) to the nearest double. */
+/* A decimal `[-]digits[.digits][(e|E)[+-]digits]`, parts may be empty, to the nearest double. */
 EV_NODISCARD ev_err num_parse_double(struct ev_str s, double *out);
 
 /*

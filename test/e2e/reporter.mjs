@@ -10,10 +10,8 @@ function* failure(error) {
 
 function* result(data, ok, number) {
   const name = [...path.slice(0, data.nesting), data.name].join(' > ').replace(/[#\n]/g, ' ');
-  let directive = '';
-  if (data.skip !== undefined) directive = ` # SKIP ${data.skip === true ? '' : data.skip}`;
-  else if (data.todo !== undefined) directive = ' # TODO';
-  yield `${ok ? 'ok' : 'not ok'} ${number} - ${name}${directive}\n`;
+  const skip = data.skip === undefined ? '' : ` # SKIP ${data.skip === true ? '' : data.skip}`;
+  yield `${ok ? 'ok' : 'not ok'} ${number} - ${name}${skip}\n`;
   if (!ok) yield* failure(data.details?.error);
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Shows that symbols.py bites: a core that asks for the time must fail, one that does not must pass.
+"""Shows that symbols.py bites: a core that asks for the time must fail, a pure one must pass.
 
 usage: symbols_bite.py SYMBOLS_PY CC...
 """

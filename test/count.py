@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Counts the tests of one `meson test` run: prints `passed failed skipped`, failures on stderr.
+
+usage: count.py TESTLOG_JSON
+
+A test that speaks TAP counts each of its lines; any other counts one.  A program that fails without
+a `not ok` of its own (a crash, a time-out, a plan not kept) is one failure more.
+"""
+import json
+import re
+import sys
+
+LINE = re.compile(r'(not )?ok\b\s*\d*\s*-?\s*([^#]*)(#\s*(skip|todo))?', re.I)
+
+
+def count(test):
+    passed = failed = skipped = 0
+    for line in test.get('stdout', '').splitlines():
+        match = LINE.match(line)
+        if not match:
+            continue
+        if match.group(3) and not match.group(1):
+            skipped += 1
+            print(f'skipped: {test["name"]}: {match.group(2).strip()}', file=sys.stderr)
+        elif match.group(1):
+            failed += 1
+            print(f'failed: {test["name"]}: {match.group(2).strip()}', file=sys.stderr)
+        else:
+            passed += 1
+    result = test['result']
+    if result == 'SKIP' and skipped == 0:
+        skipped += 1
+        print(f'skipped: {test["name"]}', file=sys.stderr)
+    elif result not in ('OK', 'SKIP') and failed == 0:
+        failed += 1
+        print(f'failed: {test["name"]}: {result.lower()}', file=sys.stderr)
+    elif passed + failed + skipped == 0:
+        passed = 1
+    return passed, failed, skipped
+
+
+def main():
+    with open(sys.argv[1], encoding='utf-8') as log:
+        counts = [count(json.loads(line)) for line in log if line.strip()]
+    print(*(sum(column) for column in zip(*counts)) if counts else (0, 1, 0))
+
+
+if __name__ == '__main__':
+    main()
