@@ -3,7 +3,9 @@
  *
  * Reads see what was committed; they block, and run on a thread of their own, never on the one that
  * commits.  Rows come in a fixed order, a page at a time: `after` is the last row's key of the page
- * before.  A visitor returns false to stop.
+ * before.  A visitor returns false to stop; its row is borrowed for that call, in which it must not
+ * call the engine.  Outlets and customers come in order of id; sessions of one start by id, highest
+ * first.
  */
 #ifndef EV_PORT_QUERY_H
 #define EV_PORT_QUERY_H
@@ -16,8 +18,8 @@ struct outlet_row {
 };
 
 struct stored_event {
-	uint64_t seq; /* grows by commit order; the SSE id */
-	int64_t at_ns;
+	uint64_t seq;  /* grows by commit order, from 1, may skip; the SSE id */
+	int64_t at_ns; /* server time of its commit */
 	struct charging_event event;
 };
 
@@ -74,6 +76,7 @@ struct query_ops {
 			   struct customer *out) EV_NODISCARD;
 	ev_err (*customers)(struct query *q, const struct ev_uuid *after, size_t limit,
 			    customer_visit_fn fn, void *user) EV_NODISCARD;
+	/* Items of an outlet (or of all: outlet_id NULL), oldest at_ns first, then identity. */
 	ev_err (*unassigned)(struct query *q, const struct ev_uuid *outlet_id, bool open_only,
 			     size_t limit, item_visit_fn fn, void *user) EV_NODISCARD;
 	/* Newest first, below seq `before` (0: newest); only open ones unless all. */

@@ -7,6 +7,10 @@
  * form a group: nothing may be acknowledged before `end` returned EV_OK, and after any other result
  * of `end` none of them took place.  Loads inside a group see what the group has committed.
  *
+ * A row is stored as given, with the new version it carries: the decision has set it.  What a row
+ * calls absent (a flag is false, a count is lower, bytes after a tag's or text's end) loads as zero.
+ * Lists are cut at max, which is no error; ids and identities are ordered by their bytes.
+ *
  * Calls block; they are made by one thread at a time.  An engine whose every commit is durable by
  * itself (aws) has empty groups.
  */
@@ -28,14 +32,14 @@ enum unit_kind {
 enum put_kind {
 	PUT_DEAD_LETTER,        /* keyed by its identity: a repeat changes nothing */
 	PUT_DEAD_LETTER_STATUS, /* replayed or dropped; EV_NOTFOUND if there is none */
-	PUT_PARKED,             /* an input that waits (verdict later), keyed by identity */
+	PUT_PARKED,             /* an input that waits, by identity: a repeat changes nothing */
 	PUT_UNPARK,             /* removes it; absent is fine */
-	PUT_UNASSIGNED,         /* new item, or the same item now attached */
+	PUT_UNASSIGNED,         /* new item, or the same item now attached: replaces it */
 	PUT_ATTACHMENT,         /* "the App added this item": EV_EXISTS if it was there */
 	PUT_CLAIM,              /* tag claim, replaces what is there */
 	PUT_UNCLAIM,            /* removes the claim of tag if customer_id holds it */
-	PUT_IDENTITY_BLOCK,     /* identities that rotate out of an outlet's row */
-	PUT_DELIVERY,           /* highest delivered and acknowledged command of an outlet */
+	PUT_IDENTITY_BLOCK,     /* identities that rotate out of an outlet's row; none: skipped */
+	PUT_DELIVERY,           /* highest delivered, highest acknowledged command of an outlet */
 };
 
 enum dead_letter_status { DEAD_LETTER_OPEN, DEAD_LETTER_REPLAYED, DEAD_LETTER_DROPPED };
@@ -72,7 +76,10 @@ struct identity_block {
 	struct identity ids[OUTLET_IDS_MAX];
 };
 
-/* Commands as (version, index), in the order of their ids; all zero: none. */
+/*
+ * Commands as (version, index), in the order of their ids; all zero: none.  Each pair only grows;
+ * at_ns is that of the last put that made one grow.
+ */
 struct delivery {
 	struct ev_uuid outlet_id;
 	uint64_t delivered_version;
@@ -108,12 +115,16 @@ struct keyed_put {
 /* All pointers are borrowed until `commit` returns. */
 struct unit {
 	enum unit_kind kind;
-	uint64_t expected; /* the version that was loaded; 0: the aggregate must not exist */
-	const struct outlet *outlet;     /* UNIT_OUTLET: the new row; its version is set by us */
-	const struct outlet_info *info;  /* UNIT_OUTLET: NULL if unchanged */
+	/*
+	 * The version that was loaded, 0: the aggregate must not exist; else EV_CONFLICT, also when
+	 * the row is gone.  EV_INVALID if the new row's version is not above it.
+	 */
+	uint64_t expected;
+	const struct outlet *outlet;     /* UNIT_OUTLET: the new row */
+	const struct outlet_info *info;  /* UNIT_OUTLET: NULL if unchanged, of a new row empty */
 	const struct session *session;   /* UNIT_SESSION */
 	const struct customer *customer; /* UNIT_CUSTOMER */
-	bool erase;                      /* UNIT_CUSTOMER: remove the row */
+	bool erase;                      /* UNIT_CUSTOMER: remove the row of customer->id */
 	const struct charging_event *events;
 	size_t n_events;
 	const struct device_command *commands;
@@ -128,8 +139,9 @@ struct store_ops {
 	/* Opens a group.  EV_BUSY if one is open. */
 	ev_err (*begin)(struct store *s) EV_NODISCARD;
 	/*
-	 * Makes the group durable.  EV_FULL (disk full), EV_IO, EV_NOMEM: nothing of it took place,
-	 * no touched aggregate survives in a cache.
+	 * Makes the group durable and closes it, whatever the result.  EV_FULL (disk full), EV_IO,
+	 * EV_NOMEM: nothing of it took place, no touched aggregate survives in a cache.  EV_INVALID
+	 * without a group.
 	 */
 	ev_err (*end)(struct store *s) EV_NODISCARD;
 	/* Gives the open group up, as if `end` had failed.  Without a group: nothing. */
@@ -147,7 +159,7 @@ struct store_ops {
 	/* tag in lower case. */
 	ev_err (*load_claim)(struct store *s, const struct rfid_tag *tag,
 			     struct tag_claim *out) EV_NODISCARD;
-	/* Ids of the live sessions of an outlet, newest first, at most max; *out_n of them. */
+	/* Ids of the live sessions of an outlet, newest start first, then highest id. */
 	ev_err (*live_sessions)(struct store *s, const struct ev_uuid *outlet_id,
 				struct ev_uuid *out, size_t max, size_t *out_n) EV_NODISCARD;
 	/* All sessions of a customer from the one after *after (NULL: first) in order of id. */
@@ -164,19 +176,26 @@ struct store_ops {
 	/* The body is copied to body_out (DEAD_LETTER_BODY_MAX bytes) and out->body points there. */
 	ev_err (*load_dead_letter)(struct store *s, const struct identity *id,
 				   struct dead_letter *out, char *body_out) EV_NODISCARD;
-	/* Parked inputs of one outlet (or of all: outlet_id NULL) due at or before due_ns. */
+	/*
+	 * Parked inputs of one outlet (or of all: outlet_id NULL) due at or before due_ns, in order
+	 * of due_ns, then identity.
+	 */
 	ev_err (*load_parked)(struct store *s, const struct ev_uuid *outlet_id, int64_t due_ns,
 			      struct parked_input *out, size_t max, size_t *out_n) EV_NODISCARD;
 	/* All zero with EV_OK if nothing was ever delivered. */
 	ev_err (*load_delivery)(struct store *s, const struct ev_uuid *outlet_id,
 				struct delivery *out) EV_NODISCARD;
-	/* Commands of an outlet after (version, index) that have not expired at now_ns, in order. */
+	/*
+	 * Commands of an outlet after (version, index) in order, without those that have expired
+	 * (expires_ns at or before now_ns).
+	 */
 	ev_err (*load_commands)(struct store *s, const struct ev_uuid *outlet_id, uint64_t version,
 				unsigned index, int64_t now_ns, struct device_command *out,
 				size_t max, size_t *out_n) EV_NODISCARD;
 	/*
 	 * Outlets whose timer may be due at or before due_ns (outlet_next_timer under the rules the
-	 * engine was opened with), earliest first.  May name an outlet whose timer moved on.
+	 * engine was opened with), earliest first, then lowest id.  May name an outlet whose timer
+	 * moved on.
 	 */
 	ev_err (*due_outlets)(struct store *s, int64_t due_ns, struct ev_uuid *out, size_t max,
 			      size_t *out_n) EV_NODISCARD;
@@ -184,7 +203,10 @@ struct store_ops {
 	/*
 	 * Commits n units, each for itself: results[i] is EV_OK, EV_CONFLICT (the version moved on:
 	 * load and decide again), EV_EXISTS (a put that had to be new was there), EV_NOTFOUND, or an
-	 * error of the engine.  Returns the first result that is not EV_OK.
+	 * error of the engine.  Returns the first result that is not EV_OK.  A unit with another
+	 * result than EV_OK changed nothing; the others stand.  After an error of the engine (EV_IO,
+	 * EV_FULL, EV_NOMEM, EV_CORRUPT) the group is lost: later commits and `end` return it again.
+	 * EV_INVALID without a group.
 	 */
 	ev_err (*commit)(struct store *s, const struct unit *units, size_t n,
 			 ev_err *results) EV_NODISCARD;
