@@ -20,7 +20,15 @@ EV_NODISCARD ev_err num_parse_i64(struct ev_str s, int64_t *out); /* one leading
  */
 void num_write_double(struct ev_buf *b, double v);
 
-/* A decimal `[-]digits[.digits][(e|E)[+-]digits]`, parts may be empty, to the nearest double. */
+/* The text of num_write_double(num_kwh_from_mwh(mwh)), by integers alone below 10^7 kWh. */
+void num_write_mwh(struct ev_buf *b, int64_t mwh);
+
+/*
+ * A decimal `[-]digits[.digits][(e|E)[+-]digits]` to the nearest double, infinite when too large.
+ * Digits may be missing on one side of the point, not on both, and not in the exponent.
+ * EV_INVALID otherwise, and above NUM_DOUBLE_TEXT characters.
+ */
+#define NUM_DOUBLE_TEXT 400
 EV_NODISCARD ev_err num_parse_double(struct ev_str s, double *out);
 
 /*

@@ -36,4 +36,7 @@ bool ev_str_starts(struct ev_str s, struct ev_str prefix);
 /* RFC 3629: shortest forms only, no surrogates, nothing above U+10FFFF. */
 bool ev_utf8_valid(const char *p, size_t n);
 
+/* Bytes of the valid sequence at p, 1 to 4; 0 when there is none within n bytes. */
+size_t ev_utf8_next(const char *p, size_t n);
+
 #endif

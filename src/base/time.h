@@ -43,4 +43,11 @@ unsigned ev_time_days_in_month(int64_t year, unsigned month);
  */
 EV_NODISCARD ev_err ev_time_parse(struct ev_str s, int64_t *out_ns, const char **out_why);
 
+/*
+ * The same, with the byte index *out_at where it failed, as in the original's error texts
+ * ("illegal month at index 6").  Both out pointers may be NULL; both are untouched on success.
+ */
+EV_NODISCARD ev_err ev_time_parse_at(struct ev_str s, int64_t *out_ns, const char **out_why,
+				     size_t *out_at);
+
 #endif
