@@ -21,19 +21,11 @@ struct outlet_rules outlet_rules_default(void)
 	};
 }
 
-/* Each write takes max(version + 1, the server's time in milliseconds). */
-static uint64_t next_version(uint64_t version, int64_t now_ns)
-{
-	uint64_t now_ms = now_ns > 0 ? (uint64_t)(now_ns / EV_NS_PER_MS) : 0;
-
-	return now_ms > version ? now_ms : version + 1;
-}
-
 struct outlet outlet_new(const struct ev_uuid *id, int64_t max_power_mw, int64_t now_ns)
 {
 	return (struct outlet){
 		.id = *id,
-		.version = next_version(0, now_ns),
+		.version = row_next_version(0, now_ns),
 		.state = OUTLET_AVAILABLE,
 		.start_ns = now_ns,
 		.since_ns = now_ns,
@@ -98,13 +90,35 @@ static void decide_kind(struct outlet_step *s)
 	assert(false && "no such kind of input");
 }
 
+/*
+ * The original leaves a session's fields in the row after its end, so they are believed only in
+ * Charging and ChargingFinished.  It alone knows what it told the device: CommandLapsed is for
+ * commands of ours.
+ */
+static void adopt_foreign(struct outlet *o)
+{
+	if (o->state == OUTLET_CHARGING) {
+		o->reported = o->energy_mwh > 0;
+		o->acknowledged = true;
+	} else if (o->state != OUTLET_CHARGING_FINISHED) {
+		o->has_session = false;
+		o->session_id = (struct ev_uuid){ { 0 } };
+		o->tag = (struct rfid_tag){ .n = 0 };
+		o->has_end = false;
+		o->end_ns = 0;
+		o->energy_mwh = 0;
+	}
+}
+
 void outlet_decide(const struct outlet *cur, const struct outlet_input *in,
 		   const struct outlet_rules *rules, int64_t now_ns, struct outlet_decision *out)
 {
 	struct outlet_step s = { .in = in, .rules = rules, .now_ns = now_ns, .out = out };
 
 	*out = (struct outlet_decision){ .next = *cur };
-	out->next.version = next_version(cur->version, now_ns);
+	out->next.version = row_next_version(cur->version, now_ns);
+	if (cur->foreign)
+		adopt_foreign(&out->next);
 	s.earlier = in->at_ns < cur->since_ns;
 	decide_kind(&s);
 	if (!out->write) {
@@ -253,9 +267,13 @@ struct charging_event *step_event(struct outlet_step *s, enum outlet_state state
 void step_session_event(struct outlet_step *s, enum outlet_state state)
 {
 	const struct outlet *o = &s->out->next;
-	struct charging_event *e = step_event(s, state);
+	struct charging_event *e;
 
-	e->has_session = o->has_session;
+	/* Only a row that the original or a hand wrote can charge without a session. */
+	if (!o->has_session)
+		return;
+	e = step_event(s, state);
+	e->has_session = true;
 	e->session_id = o->session_id;
 	e->tag = o->tag;
 	e->period_start_ns = o->start_ns;
@@ -357,6 +375,16 @@ struct charging_event outlet_unknown_denial(const struct charging_event *start,
 	return e;
 }
 
+/* A stop without a session is for a device that charges on its own, plugged or not. */
+static bool stop_stands(const struct outlet *o, const struct device_command *c)
+{
+	if (!c->has_session)
+		return o->state != OUTLET_CHARGING;
+	if (o->state == OUTLET_CHARGING)
+		return step_is_row_session(o, &c->session_id);
+	return o->state != OUTLET_AVAILABLE;
+}
+
 bool outlet_command_stands(const struct outlet *o, const struct device_command *c, int64_t now_ns)
 {
 	if (c->expires_ns != 0 && now_ns >= c->expires_ns)
@@ -365,9 +393,7 @@ bool outlet_command_stands(const struct outlet *o, const struct device_command *
 		return o->state == OUTLET_CHARGING && o->stop_at_ns == 0 && c->has_session &&
 		       step_is_row_session(o, &c->session_id);
 	if (c->change == OUTLET_APP_REQUESTS_STOP)
-		return o->state != OUTLET_AVAILABLE &&
-		       (o->state != OUTLET_CHARGING ||
-			(c->has_session && step_is_row_session(o, &c->session_id)));
+		return stop_stands(o, c);
 	/* A denial: unless that tag is asking again, or is charging by now. */
 	if (o->state == OUTLET_CHARGING)
 		return !rfid_tag_eq(&o->tag, &c->tag);

@@ -12,14 +12,15 @@
 /* More than the outlet could deliver in the period the device names? */
 static bool is_suspect(const struct outlet *o, const struct device_message *m)
 {
-	int64_t ms = (m->period_end_ns - m->period_start_ns) / EV_NS_PER_MS;
-	int64_t mw_ms;
+	int64_t ns, mw_ms;
 
 	if (m->energy_mwh == 0)
 		return false;
 	if (m->period_end_ns <= m->period_start_ns)
 		return true;
-	if (__builtin_mul_overflow(o->max_power_mw, ms, &mw_ms))
+	/* A period of centuries, or more power than int64_t holds, delivers anything. */
+	if (__builtin_sub_overflow(m->period_end_ns, m->period_start_ns, &ns) ||
+	    __builtin_mul_overflow(o->max_power_mw, ns / EV_NS_PER_MS, &mw_ms))
 		return false;
 	return m->energy_mwh > mw_ms / (EV_NS_PER_HOUR / EV_NS_PER_MS);
 }

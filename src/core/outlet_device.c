@@ -58,14 +58,13 @@ static void on_cable_plugged(struct outlet_step *s)
 {
 	struct outlet *o = &s->out->next;
 	bool charging = o->state == OUTLET_CHARGING && !s->earlier;
-	bool finished = o->state == OUTLET_CHARGING_FINISHED && !s->earlier;
-	enum credit credit = outlet_credit(s, charging || finished);
+	enum credit credit = outlet_credit(s, charging);
 
 	if (s->earlier) {
 		nothing_more(s, credit, REASON_EARLIER);
 	} else if (charging) {
 		end_by_cable(s, OUTLET_CABLE_PLUGGED);
-	} else if (finished || o->state == OUTLET_AVAILABLE) {
+	} else if (o->state != OUTLET_CABLE_PLUGGED) {
 		go_by_cable(s, OUTLET_CABLE_PLUGGED, credit);
 	} else if (o->request.status == REQUEST_WAITING) {
 		o->request.status = REQUEST_WITHDRAWN;
@@ -158,13 +157,18 @@ static void request_while_charging(struct outlet_step *s)
 	}
 }
 
+static bool is_too_old(const struct outlet_step *s)
+{
+	return step_age(s) > s->rules->request_timeout_ns;
+}
+
 /* Would the request be fit if only a plug message came first? */
 static bool waits_for_plug(const struct outlet_step *s)
 {
 	const struct outlet *o = &s->out->next;
 
 	return (o->state == OUTLET_AVAILABLE || o->state == OUTLET_CHARGING_FINISHED) &&
-	       !o->out_of_service && !o->retired && !s->earlier && !s->in->waited;
+	       !o->out_of_service && !o->retired && !s->earlier && !is_too_old(s) && !s->in->waited;
 }
 
 /* The plug that a parked request waited for is later than it, and does not make it void. */
@@ -188,7 +192,7 @@ static void on_request(struct outlet_step *s)
 	outlet_credit(s, false);
 	if (is_earlier_request(s))
 		step_verdict(s, VERDICT_REFUSED, REASON_EARLIER);
-	else if (s->now_ns - s->in->at_ns > s->rules->request_timeout_ns)
+	else if (is_too_old(s))
 		step_verdict(s, VERDICT_REFUSED, REASON_TOO_OLD);
 	else if (o->out_of_service || o->retired)
 		refuse_request(s, o->retired ? REASON_RETIRED : REASON_OUT_OF_SERVICE);
@@ -206,8 +210,6 @@ static void stop_stray(struct outlet_step *s)
 	struct outlet *o = &s->out->next;
 	struct device_command *c;
 
-	if (s->earlier)
-		return;
 	if (o->stray_stop_ns != 0 &&
 	    s->now_ns - o->stray_stop_ns < s->rules->stray_stop_interval_ns)
 		return;
@@ -247,12 +249,14 @@ static void on_report(struct outlet_step *s)
 		report_of_session(s, credit);
 		return;
 	}
+	if (s->earlier) {
+		nothing_more(s, credit, REASON_EARLIER);
+		return;
+	}
 	put_sum(s, credit);
-	if (o->state != OUTLET_CHARGING)
-		stop_stray(s);
+	stop_stray(s);
 	if (credit == CREDIT_NONE)
-		step_verdict(s, VERDICT_DUPLICATE,
-			     s->earlier ? REASON_EARLIER : REASON_NOTHING_TO_DO);
+		step_verdict(s, VERDICT_DUPLICATE, REASON_NOTHING_TO_DO);
 	else
 		step_verdict(s, VERDICT_APPLIED, REASON_NONE);
 }

@@ -71,7 +71,7 @@ static bool on_known_session(struct outlet_step *s)
 
 static bool is_young(const struct outlet_step *s)
 {
-	return s->now_ns - s->in->at_ns < s->rules->request_timeout_ns;
+	return step_age(s) < s->rules->request_timeout_ns;
 }
 
 /* Times on the stream count to the millisecond. */
@@ -123,6 +123,7 @@ static void on_app_denial(struct outlet_step *s)
 
 	if (o->state != OUTLET_CABLE_PLUGGED || !is_answer_to(&o->request, &s->in->event)) {
 		step_verdict(s, VERDICT_DUPLICATE, REASON_NOT_WAITING);
+		s->out->write = false;
 		return;
 	}
 	o->request.status = REQUEST_ANSWERED;

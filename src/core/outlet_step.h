@@ -61,6 +61,16 @@ void step_repeat_command(struct outlet_step *s);
 struct ended_session *step_find_recent(struct outlet_step *s, const struct ev_uuid *id);
 bool step_is_row_session(const struct outlet *o, const struct ev_uuid *id);
 
+/* How long ago the input was received; no peer's clock can make it overflow. */
+static inline int64_t step_age(const struct outlet_step *s)
+{
+	int64_t age;
+
+	if (__builtin_sub_overflow(s->now_ns, s->in->at_ns, &age))
+		return s->in->at_ns < 0 ? INT64_MAX : INT64_MIN;
+	return age;
+}
+
 static inline int64_t later_of(int64_t a, int64_t b)
 {
 	return a > b ? a : b;

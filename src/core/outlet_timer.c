@@ -120,6 +120,18 @@ static void on_attach(struct outlet_step *s)
 	step_verdict(s, VERDICT_APPLIED, REASON_NONE);
 }
 
+/* Nobody will answer a request at an outlet that is out of service or retired. */
+static void withdraw_request(struct outlet_step *s)
+{
+	struct outlet *o = &s->out->next;
+
+	if (outlet_shown_state(o) != OUTLET_DEVICE_REQUESTS_CHARGING)
+		return;
+	o->request.status = REQUEST_WITHDRAWN;
+	step_tell_denied(s, OUTLET_DEVICE_DENIES_CHARGING, &o->request.tag,
+			 o->request.period_start_ns, o->request.period_end_ns);
+}
+
 static void on_service(struct outlet_step *s)
 {
 	struct outlet *o = &s->out->next;
@@ -129,11 +141,8 @@ static void on_service(struct outlet_step *s)
 		return;
 	}
 	o->out_of_service = s->in->service.out;
-	if (o->out_of_service && outlet_shown_state(o) == OUTLET_DEVICE_REQUESTS_CHARGING) {
-		o->request.status = REQUEST_WITHDRAWN;
-		step_tell_denied(s, OUTLET_DEVICE_DENIES_CHARGING, &o->request.tag,
-				 o->request.period_start_ns, o->request.period_end_ns);
-	}
+	if (o->out_of_service)
+		withdraw_request(s);
 	step_verdict(s, VERDICT_APPLIED, REASON_NONE);
 }
 
@@ -148,6 +157,7 @@ static void on_retire(struct outlet_step *s)
 		moved_on(s);
 	} else {
 		o->retired = true;
+		withdraw_request(s);
 		step_verdict(s, VERDICT_APPLIED, REASON_NONE);
 	}
 }
@@ -177,7 +187,7 @@ bool outlet_next_timer(const struct outlet *o, const struct outlet_rules *rules,
 		*out_due_ns = o->stop_at_ns + rules->stop_timeout_ns * (o->stop_repeated ? 2 : 1);
 		out_in->kind = OUTLET_IN_STOP_TIMEOUT;
 		out_in->stop.session_id = o->session_id;
-	} else if (o->state == OUTLET_CHARGING && !o->reported && !o->acknowledged) {
+	} else if (o->state == OUTLET_CHARGING && !o->reported && !o->acknowledged && !o->foreign) {
 		*out_due_ns = o->start_ns + rules->command_timeout_ns;
 		out_in->kind = OUTLET_IN_COMMAND_LAPSED;
 		out_in->command.session_id = o->session_id;

@@ -7,17 +7,10 @@
 #include "base/time.h"
 #include "core/machine.h"
 
-static uint64_t next_version(uint64_t version, int64_t now_ns)
-{
-	uint64_t now_ms = now_ns > 0 ? (uint64_t)(now_ns / EV_NS_PER_MS) : 0;
-
-	return now_ms > version ? now_ms : version + 1;
-}
-
 static void begin(const struct session *cur, int64_t now_ns, struct session_decision *out)
 {
 	*out = (struct session_decision){ .verdict = VERDICT_DUPLICATE, .next = *cur };
-	out->next.version = next_version(cur->version, now_ns);
+	out->next.version = row_next_version(cur->version, now_ns);
 }
 
 static void finish(struct session_decision *d, enum verdict v, enum reason r, bool write)
@@ -25,6 +18,11 @@ static void finish(struct session_decision *d, enum verdict v, enum reason r, bo
 	d->verdict = v;
 	d->reason = r;
 	d->write = write;
+}
+
+static void reject(const struct session *cur, struct session_decision *out, enum reason r)
+{
+	*out = (struct session_decision){ .verdict = VERDICT_REJECTED, .reason = r, .next = *cur };
 }
 
 static void go(struct session *s, enum outlet_state to)
@@ -63,26 +61,29 @@ static struct charging_event *put(struct session_decision *d, enum outlet_state 
 	return e;
 }
 
-/* The sum of a periodStart; a new one pushes the oldest into the fold.  NULL: older than the fold. */
+/*
+ * The sum of a periodStart; a new one pushes the oldest into the fold.  Newest first by start, not
+ * by arrival, so that whatever is older than all four may have been folded: NULL, not counted.
+ */
 static struct session_sum *find_sum(struct session *s, int64_t start_ms)
 {
-	for (unsigned i = 0; i < s->n_sums; i++) {
-		if (s->sums[i].start_ms == start_ms)
-			return &s->sums[i];
-	}
-	if (s->n_sums == SESSION_SUMS_MAX) {
-		if (start_ms < s->sums[SESSION_SUMS_MAX - 1].start_ms)
-			return NULL;
-		s->folded_mwh += s->sums[SESSION_SUMS_MAX - 1].mwh;
-		s->n_sums--;
-	}
-	memmove(&s->sums[1], &s->sums[0], s->n_sums * sizeof(s->sums[0]));
+	unsigned i = 0;
+
+	while (i < s->n_sums && s->sums[i].start_ms > start_ms)
+		i++;
+	if (i < s->n_sums && s->sums[i].start_ms == start_ms)
+		return &s->sums[i];
+	if (i == SESSION_SUMS_MAX)
+		return NULL;
+	if (s->n_sums == SESSION_SUMS_MAX)
+		s->folded_mwh += s->sums[--s->n_sums].mwh;
+	memmove(&s->sums[i + 1], &s->sums[i], (s->n_sums - i) * sizeof(s->sums[0]));
 	s->n_sums++;
-	s->sums[0] = (struct session_sum){ .start_ms = start_ms };
+	s->sums[i] = (struct session_sum){ .start_ms = start_ms };
 	/* A row of the original: what it holds is the sum of the first start that we see. */
 	if (s->n_sums == 1 && s->folded_mwh == 0 && s->attached_mwh == 0)
-		s->sums[0].mwh = s->energy_mwh;
-	return &s->sums[0];
+		s->sums[i].mwh = s->energy_mwh;
+	return &s->sums[i];
 }
 
 static void total(struct session *s)
@@ -128,14 +129,13 @@ static void on_charging(struct session_decision *d, const struct charging_event 
 {
 	struct session *s = &d->next;
 
-	if (s->state == OUTLET_APP_REQUESTS_CHARGING) {
+	if (s->state == OUTLET_APP_REQUESTS_CHARGING ||
+	    (s->state == OUTLET_DEVICE_DENIES_CHARGING && s->energy_mwh > 0)) {
 		go(s, OUTLET_CHARGING);
 		if (s->stop_wished) {
 			go(s, OUTLET_APP_REQUESTS_STOP);
 			put(d, OUTLET_APP_REQUESTS_STOP, &e->event_id);
 		}
-	} else if (s->state == OUTLET_DEVICE_DENIES_CHARGING && s->energy_mwh > 0) {
-		go(s, OUTLET_CHARGING);
 	} else if (s->state == OUTLET_CHARGING_FINISHED && grew) {
 		/* Someone still charges on a session that is over. */
 		put(d, OUTLET_APP_REQUESTS_STOP, &e->event_id);
@@ -152,7 +152,14 @@ static void on_finished(struct session_decision *d, const struct charging_event 
 	if (s->state == OUTLET_DEVICE_DENIES_CHARGING && s->energy_mwh == 0)
 		return;
 	go(s, OUTLET_CHARGING_FINISHED);
-	end_at(s, e->has_period_end ? e->period_end_ns : now_ns);
+	if (e->has_period_end || !s->has_end)
+		end_at(s, e->has_period_end ? e->period_end_ns : now_ns);
+}
+
+/* What devices reported, without what a person attached. */
+static int64_t reported_mwh(const struct session *s)
+{
+	return s->energy_mwh - s->attached_mwh;
 }
 
 /* All but version and hearing time. */
@@ -175,24 +182,22 @@ void session_on_event(const struct session *cur, const struct charging_event *ev
 	if (event->initiator != INITIATOR_OUTLET_BACKEND ||
 	    (!charging && event->state != OUTLET_CHARGING_FINISHED &&
 	     event->state != OUTLET_DEVICE_DENIES_CHARGING)) {
-		finish(out, VERDICT_REJECTED, REASON_BAD_EVENT, false);
+		reject(cur, out, REASON_BAD_EVENT);
 		return;
 	}
 	if (event->state == OUTLET_DEVICE_DENIES_CHARGING) {
 		on_denial(out, now_ns);
 		return;
 	}
-	if (cur->state == OUTLET_CHARGING_FINISHED && !event->has_event_id) {
-		finish(out, VERDICT_REJECTED, REASON_STALE_EVENT, false);
-		return;
-	}
 	add_energy(&out->next, event, item_known);
 	if (charging)
-		on_charging(out, event, out->next.energy_mwh > cur->energy_mwh);
+		on_charging(out, event, reported_mwh(&out->next) > reported_mwh(cur));
 	else
 		on_finished(out, event, now_ns);
 	if (is_same(cur, &out->next) && !session_is_live(cur->state))
 		finish(out, VERDICT_DUPLICATE, REASON_REPEATED, false);
+	else if (cur->state == OUTLET_CHARGING_FINISHED && !event->has_event_id)
+		reject(cur, out, REASON_STALE_EVENT);
 	else
 		finish(out, VERDICT_APPLIED, REASON_NONE, true);
 }
@@ -204,7 +209,7 @@ void session_from_request(const struct ev_uuid *id, const struct ev_uuid *custom
 	*out = (struct session_decision){
 		.next = {
 			.id = *id,
-			.version = next_version(0, now_ns),
+			.version = row_next_version(0, now_ns),
 			.has_customer = true,
 			.customer_id = *customer_id,
 			.tag = request->tag,
@@ -262,7 +267,7 @@ void session_start(const struct ev_uuid *id, const struct ev_uuid *customer_id,
 	*out = (struct session_decision){
 		.next = {
 			.id = *id,
-			.version = next_version(0, now_ns),
+			.version = row_next_version(0, now_ns),
 			.has_customer = true,
 			.customer_id = *customer_id,
 			.tag = *tag,
@@ -330,8 +335,12 @@ void session_forget(const struct session *cur, int64_t now_ns, struct session_de
 		finish(out, VERDICT_REFUSED, REASON_CHARGING, false);
 		return;
 	}
+	if (!cur->has_customer) {
+		finish(out, VERDICT_DUPLICATE, REASON_NOTHING_TO_DO, false);
+		return;
+	}
 	out->next.has_customer = false;
 	out->next.customer_id = (struct ev_uuid){ { 0 } };
 	out->next.tag = (struct rfid_tag){ .n = 0 };
-	finish(out, VERDICT_APPLIED, REASON_NONE, cur->has_customer);
+	finish(out, VERDICT_APPLIED, REASON_NONE, true);
 }

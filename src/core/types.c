@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/time.h"
+
 static const char *const state_texts[OUTLET_STATE_COUNT] = {
 	[OUTLET_AVAILABLE] = "Available",
 	[OUTLET_CABLE_PLUGGED] = "CablePlugged",
@@ -134,6 +136,13 @@ struct rfid_tag rfid_tag_lower(const struct rfid_tag *t)
 			low.s[i] = (char)(low.s[i] - 'A' + 'a');
 	}
 	return low;
+}
+
+uint64_t row_next_version(uint64_t version, int64_t now_ns)
+{
+	uint64_t now_ms = now_ns > 0 ? (uint64_t)(now_ns / EV_NS_PER_MS) : 0;
+
+	return now_ms > version ? now_ms : version + 1;
 }
 
 bool identity_is_none(const struct identity *id)

@@ -70,6 +70,9 @@ static inline struct ev_str rfid_tag_str(const struct rfid_tag *t)
 	return (struct ev_str){ t->s, t->n };
 }
 
+/* What a write of a row at `version` takes: max(version + 1, the server's time in ms). */
+uint64_t row_next_version(uint64_t version, int64_t now_ns);
+
 /* Identity of an input: 128 bits, see design section 5.2.  All zero: none. */
 struct identity {
 	uint8_t b[16];
