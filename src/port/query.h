@@ -57,7 +57,10 @@ struct query_ops {
 			  void *user) EV_NODISCARD;
 	ev_err (*outlet)(struct query *q, const struct ev_uuid *id,
 			 struct outlet_row *out) EV_NODISCARD;
-	/* An outlet's events, newest first, below seq `before` (0: from the newest). */
+	/*
+	 * An outlet's events, newest first, below seq `before` (0: from the newest).  Those put while
+	 * it was not registered are not among them.
+	 */
 	ev_err (*outlet_events)(struct query *q, const struct ev_uuid *outlet_id, uint64_t before,
 				size_t limit, event_visit_fn fn, void *user) EV_NODISCARD;
 	/* All events above seq `after`, oldest first. */
