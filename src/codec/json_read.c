@@ -248,16 +248,14 @@ static ev_err pass_utf8(struct json_reader *r)
 	return EV_OK;
 }
 
-/* r->p after the opening quote; leaves it after the closing one. */
-static inline ev_err read_span(struct json_reader *r, struct json_span *out)
+/* The string that began at `begin`, from r->p on: more than plain characters, or without end. */
+static ev_err read_span_slowly(struct json_reader *r, const char *begin, struct json_span *out)
 {
-	const char *begin = r->p;
 	bool escaped = false;
 
-	for (;;) {
+	for (;; r->p = scan_plain(r->p, r->end)) {
 		ev_err e;
 
-		r->p = scan_plain(r->p, r->end);
 		if (r->p == r->end)
 			return fail_end(r);
 		if (*r->p == '"')
@@ -275,6 +273,21 @@ static inline ev_err read_span(struct json_reader *r, struct json_span *out)
 	}
 	*out = (struct json_span){ { begin, (size_t)(r->p - begin) }, escaped };
 	r->p++;
+	return EV_OK;
+}
+
+/* r->p after the opening quote; leaves it after the closing one. */
+static inline ev_err read_span(struct json_reader *r, struct json_span *out)
+{
+	const char *begin = r->p;
+	const char *p = scan_plain(begin, r->end);
+
+	if (p == r->end || *p != '"') {
+		r->p = p;
+		return read_span_slowly(r, begin, out);
+	}
+	*out = (struct json_span){ { begin, (size_t)(p - begin) }, false };
+	r->p = p + 1;
 	return EV_OK;
 }
 
@@ -610,8 +623,26 @@ static bool scan_decimal(struct json_reader *r, struct decimal *d)
 	return true;
 }
 
-/* The decimal's value; `text` is what it was read from. */
-static bool decimal_value(const struct decimal *d, struct ev_str text, double *out)
+/*
+ * By the general reader: written anew, as the input may be of any length (leading zeros).  The
+ * significand has at most 39 digits.
+ */
+static bool decimal_by_text(const struct decimal *d, double *out)
+{
+	char text[64];
+	char *p = text + 40;
+	struct ev_buf b = ev_buf_over(p, sizeof(text) - 40);
+	wide v = d->significand;
+
+	ev_buf_char(&b, 'e');
+	ev_buf_i64(&b, d->scale);
+	for (; v != 0; v /= 10)
+		*--p = (char)('0' + (int)(v % 10));
+	b.len += (size_t)(b.p - p);
+	return num_parse_double((struct ev_str){ p, b.len }, out) == EV_OK;
+}
+
+static bool decimal_value(const struct decimal *d, double *out)
 {
 	static const double power[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
 					1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
@@ -626,8 +657,8 @@ static bool decimal_value(const struct decimal *d, struct ev_str text, double *o
 		/* Both are exact doubles, so one operation rounds once. */
 		v = (double)(uint64_t)d->significand;
 		v = d->scale < 0 ? v / power[-d->scale] : v * power[d->scale];
-	} else {
-		return num_parse_double(text, out) == EV_OK;
+	} else if (!decimal_by_text(d, &v)) {
+		return false;
 	}
 	*out = d->negative ? -v : v;
 	return true;
@@ -636,12 +667,10 @@ static bool decimal_value(const struct decimal *d, struct ev_str text, double *o
 static ev_err read_number(struct json_reader *r, double *out)
 {
 	struct decimal d = { 0 };
-	const char *begin;
 	int c = json_peek(r);
 
 	if (c != '-' && !(c >= '0' && c <= '9'))
 		return fail_got(r, "expected a number, got ", "");
-	begin = r->p;
 	if (c == '-') {
 		d.negative = true;
 		r->p++;
@@ -651,8 +680,7 @@ static ev_err read_number(struct json_reader *r, double *out)
 			return EV_OK;
 		}
 	}
-	if (!scan_decimal(r, &d) ||
-	    !decimal_value(&d, (struct ev_str){ begin, (size_t)(r->p - begin) }, out)) {
+	if (!scan_decimal(r, &d) || !decimal_value(&d, out)) {
 		return r->p == r->end ? fail_end(r)
 				      : json_fail(r, "expected a Double", EV_LIT(""), "");
 	}

@@ -1,6 +1,8 @@
 /* codec/json_write.c — see json_write.h. */
 #include "codec/json_write.h"
 
+#include <string.h>
+
 #include "base/num.h"
 #include "base/time.h"
 
@@ -118,6 +120,16 @@ void json_write_i64(struct json_writer *w, int64_t v)
 void json_write_double(struct json_writer *w, double v)
 {
 	separate(w);
+	/* Nearly all are whole mWh, whose text needs no search for the shortest digits. */
+	if (v > 0 && v < 1e7) {
+		int64_t mwh = (int64_t)(v * 1e6 + 0.5);
+		double same = num_kwh_from_mwh(mwh);
+
+		if (memcmp(&same, &v, sizeof(v)) == 0) {
+			num_write_mwh(w->b, mwh);
+			return;
+		}
+	}
 	num_write_double(w->b, v);
 }
 
@@ -142,7 +154,8 @@ void json_write_time(struct json_writer *w, int64_t ns)
 
 void json_write_kwh(struct json_writer *w, int64_t mwh)
 {
-	json_write_double(w, num_kwh_from_mwh(mwh));
+	separate(w);
+	num_write_mwh(w->b, mwh);
 }
 
 void json_write_hex(struct json_writer *w, const uint8_t *p, size_t n)
