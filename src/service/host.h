@@ -1,0 +1,80 @@
+/*
+ * service/host.h — the pump and the reader on threads of their own, behind one loop thread.
+ *
+ * The loop thread submits jobs and queries; they gather until `host_flush` (once a turn) hands the
+ * whole batch to the writer thread, which runs all that waits as one group.  Answers, and the
+ * commands and events the group gave, come back as one batch: `wake` is called on the worker, and
+ * the loop then calls `host_reap`, which calls everybody's `done`.  Threads hand over batches, never
+ * single messages: a wake across threads costs about 50 µs (facts/libraries.md 5).
+ *
+ * All functions but `host_new`'s callbacks are called on the loop thread.
+ */
+#ifndef EV_SERVICE_HOST_H
+#define EV_SERVICE_HOST_H
+
+#include "port/query.h"
+#include "service/pump.h"
+
+struct host;
+
+/* Gives a job back; the maker frees it.  On the loop thread. */
+typedef void (*job_done_fn)(struct job *j, void *user);
+
+/* A read, on the reader thread: `run` must touch nothing but the task and the query. */
+struct query_task {
+	struct ev_node node; /* first; for whoever owns it */
+	ev_err (*run)(struct query_task *t, struct query *q);
+	void (*done)(struct query_task *t, void *user); /* on the loop thread */
+	void *user;                                     /* the maker's */
+	ev_err err;                                     /* what run returned */
+};
+
+struct host_config {
+	struct pump *pump;   /* borrowed; used by the writer thread alone until host_free */
+	struct query *query; /* borrowed; used by the reader thread alone until host_free */
+	size_t group_max;    /* jobs in one group at most, e.g. 4096 */
+	size_t queue_max;    /* jobs waiting above which host_is_busy says yes */
+
+	/* Any thread: make the loop call host_reap soon. */
+	void (*wake)(void *user);
+	/* On the loop thread, out of host_reap, in the order of the commits. */
+	job_done_fn on_done;
+	void (*on_command)(void *user, const struct device_command *c);
+	void (*on_event)(void *user, const struct stored_event *e);
+	/* On the writer thread, between groups, at most once a second: retention and the like. */
+	void (*maintain)(void *user, int64_t now_ns);
+	void *user;
+};
+
+struct host_stats {
+	uint64_t batches; /* groups of jobs taken */
+	uint64_t largest; /* jobs in the largest */
+	uint64_t waiting; /* jobs submitted and not given back */
+	uint64_t queries; /* queries submitted and not given back */
+};
+
+/* Starts both threads.  EV_NOMEM, EV_BUSY (no thread to be had). */
+EV_NODISCARD ev_err host_new(const struct host_config *config, struct host **out);
+
+/* Waits for what was submitted, ends the threads; call host_reap until it gives nothing before. */
+void host_free(struct host *h);
+
+void host_submit(struct host *h, struct job *j);
+void host_query(struct host *h, struct query_task *t);
+void host_flush(struct host *h);
+/* Gives back what is done; returns how many jobs and queries. */
+size_t host_reap(struct host *h);
+
+/* More is waiting than queue_max: do not take more in. */
+bool host_is_busy(const struct host *h);
+
+/* Whether anybody listens to events: they are copied for the loop only then. */
+void host_want_events(struct host *h, bool want);
+
+/* For the engine's listener (writer thread, after the commit is durable, before `done`). */
+void host_put_command(struct host *h, const struct device_command *c);
+void host_put_event(struct host *h, const struct stored_event *e);
+
+struct host_stats host_stats(const struct host *h);
+
+#endif
