@@ -113,9 +113,9 @@ static void writes_doubles_as_the_original_does(void **state)
 		{ 1.7976931348623157e308, "1.7976931348623157E308" },
 		{ 9007199254740993.0, "9.007199254740992E15" },
 		{ 0x1p-44, "5.684341886080802E-14" }, /* the nearest 16 digits are a neighbour's */
-		{ NAN, "\"NaN\"" },
-		{ INFINITY, "\"Infinity\"" },
-		{ -INFINITY, "\"-Infinity\"" },
+		{ (double)NAN, "\"NaN\"" },
+		{ HUGE_VAL, "\"Infinity\"" },
+		{ -HUGE_VAL, "\"-Infinity\"" },
 	};
 
 	(void)state;
@@ -208,8 +208,8 @@ static void reads_decimals(void **state)
 		{ "1e3", 1000 },
 		{ "1E+3", 1000 },
 		{ "1.0E-4", 0.0001 },
-		{ "1e400", INFINITY },
-		{ "-1e400", -INFINITY },
+		{ "1e400", HUGE_VAL },
+		{ "-1e400", -HUGE_VAL },
 		{ "1e-400", 0 },
 		{ "9007199254740993", 9007199254740992.0 },
 		{ "2.2250738585072011e-308", 2.225073858507201e-308 },
@@ -264,9 +264,9 @@ static void takes_energy_to_the_nearest_milliwatt_hour(void **state)
 		{ 1e300, -1 },
 		{ -0.000001, -1 },
 		{ -1e-300, -1 },
-		{ NAN, -1 },
-		{ INFINITY, -1 },
-		{ -INFINITY, -1 },
+		{ (double)NAN, -1 },
+		{ HUGE_VAL, -1 },
+		{ -HUGE_VAL, -1 },
 	};
 
 	(void)state;
