@@ -317,8 +317,11 @@ size_t host_reap(struct host *h)
 	n = done.n + answered.n;
 	h->waiting -= done.n;
 	h->waiting_queries -= answered.n;
-	while ((node = ev_list_pop(&done)) != NULL)
-		h->config.on_done((struct job *)node, h->config.user);
+	while ((node = ev_list_pop(&done)) != NULL) {
+		struct job *j = (struct job *)node;
+
+		j->owner->done(j->owner, j);
+	}
 	for (size_t i = 0; i < h->reaped.n; i++)
 		tell_news(h, &h->reaped.items[i]);
 	h->reaped.n = 0;

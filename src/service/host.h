@@ -4,7 +4,7 @@
  * The loop thread submits jobs and queries; they gather until `host_flush` (once a turn) hands the
  * whole batch to the writer thread, which runs all that waits as one group.  Answers, and the
  * commands and events the group gave, come back as one batch: `wake` is called on the worker, and
- * the loop then calls `host_reap`, which calls everybody's `done`.  Threads hand over batches, never
+ * the loop then calls `host_reap`, which calls the `done` of every job's owner.  Threads hand over batches, never
  * single messages: a wake across threads costs about 50 µs (facts/libraries.md 5).
  *
  * All functions but `host_new`'s callbacks are called on the loop thread.
@@ -16,9 +16,6 @@
 #include "service/pump.h"
 
 struct host;
-
-/* Gives a job back; the maker frees it.  On the loop thread. */
-typedef void (*job_done_fn)(struct job *j, void *user);
 
 /* A read, on the reader thread: `run` must touch nothing but the task and the query. */
 struct query_task {
@@ -38,7 +35,6 @@ struct host_config {
 	/* Any thread: make the loop call host_reap soon. */
 	void (*wake)(void *user);
 	/* On the loop thread, out of host_reap, in the order of the commits. */
-	job_done_fn on_done;
 	void (*on_command)(void *user, const struct device_command *c);
 	void (*on_event)(void *user, const struct stored_event *e);
 	/* On the writer thread, between groups, at most once a second: retention and the like. */

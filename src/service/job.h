@@ -40,11 +40,18 @@ enum job_kind {
 };
 const char *job_kind_text(enum job_kind k);
 
+struct job;
+
+/* Who made a job and takes it back; embedded in the maker's own struct. */
+struct job_owner {
+	void (*done)(struct job_owner *owner, struct job *j);
+};
+
 struct job {
 	struct ev_node node; /* first; for whoever owns it */
 	enum job_kind kind;
 	int64_t at_ns; /* server time of receipt */
-	void *user;    /* the maker's; not touched */
+	struct job_owner *owner;
 
 	/* The answer. */
 	ev_err err; /* EV_OK: decided, see verdict; EV_NOTFOUND, EV_EXISTS, EV_DENIED, EV_IO, EV_FULL, … */
