@@ -1,4 +1,4 @@
-/* core/outlet_event.c — decisions about events of the App Backend; design section 3, second table. */
+/* core/outlet_event.c — events of the App Backend; design section 3, second table. */
 #include "base/time.h"
 #include "core/outlet_step.h"
 

@@ -2,7 +2,7 @@
  * core/types.h — the words of the domain: states, tags, messages, events, commands.
  *
  * Plain values of fixed size, compared by the tests.  Energy is int64_t milliwatt-hours (mWh), time
- * int64_t nanoseconds UTC.  Source: design section 2, facts/original-system.md sections 1 to 4 and 8.
+ * int64_t nanoseconds UTC.  Source: design section 2, facts/original-system.md sections 1 to 4, 8.
  */
 #ifndef EV_CORE_TYPES_H
 #define EV_CORE_TYPES_H
