@@ -1,0 +1,102 @@
+#include "engine/embedded/checkpoint.h"
+
+#include <string.h>
+
+/* Each pass leaves what was written meanwhile, which is less each time. */
+#define PASSES 4
+
+static void checkpoint_once(struct checkpoint *c)
+{
+	int n_log = 0, n_moved = 0, rc = SQLITE_OK;
+
+	for (int i = 0; i < PASSES; i++) {
+		rc = sqlite3_wal_checkpoint_v2(c->sql.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &n_log,
+					       &n_moved);
+		if (rc != SQLITE_OK || n_log == n_moved)
+			break;
+	}
+	/* BUSY: a backup or a person reads, or the writer finishes; the next wake tries again. */
+	if (rc == SQLITE_OK)
+		atomic_fetch_add(&c->n_done, 1);
+	else if (rc != SQLITE_BUSY)
+		atomic_fetch_add(&c->n_failed, 1);
+	atomic_store(&c->finish, rc == SQLITE_OK && n_log != n_moved);
+}
+
+static void *run(void *user)
+{
+	struct checkpoint *c = user;
+
+	(void)pthread_mutex_lock(&c->lock);
+	while (!c->stopping) {
+		if (!c->wanted) {
+			(void)pthread_cond_wait(&c->wake, &c->lock);
+			continue;
+		}
+		c->wanted = false;
+		(void)pthread_mutex_unlock(&c->lock);
+		checkpoint_once(c);
+		(void)pthread_mutex_lock(&c->lock);
+	}
+	(void)pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+ev_err checkpoint_start(struct checkpoint *c, const struct sql_options *o, struct ev_fail *fail)
+{
+	ev_err err = sql_open(&c->sql, o, NULL, 0, fail);
+
+	if (err != EV_OK)
+		return err;
+	(void)pthread_mutex_init(&c->lock, NULL);
+	(void)pthread_cond_init(&c->wake, NULL);
+	c->wanted = false;
+	c->stopping = false;
+
+	int sys = pthread_create(&c->thread, NULL, run, c);
+
+	c->running = sys == 0;
+	if (c->running)
+		return EV_OK;
+	(void)pthread_cond_destroy(&c->wake);
+	(void)pthread_mutex_destroy(&c->lock);
+	sql_close(&c->sql);
+	return ev_fail_set(fail, EV_NOMEM, sys, "checkpoint thread: %s", strerror(sys));
+}
+
+void checkpoint_stop(struct checkpoint *c)
+{
+	if (!c->running)
+		return;
+	(void)pthread_mutex_lock(&c->lock);
+	c->stopping = true;
+	(void)pthread_cond_signal(&c->wake);
+	(void)pthread_mutex_unlock(&c->lock);
+	(void)pthread_join(c->thread, NULL);
+	c->running = false;
+	(void)pthread_cond_destroy(&c->wake);
+	(void)pthread_mutex_destroy(&c->lock);
+	sql_close(&c->sql);
+}
+
+void checkpoint_want(struct checkpoint *c)
+{
+	(void)pthread_mutex_lock(&c->lock);
+	if (!c->wanted) {
+		c->wanted = true;
+		(void)pthread_cond_signal(&c->wake);
+	}
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
+void checkpoint_finish(struct checkpoint *c, sqlite3 *writer)
+{
+	if (!atomic_exchange(&c->finish, false))
+		return;
+	int rc = sqlite3_wal_checkpoint_v2(writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+
+	if (rc == SQLITE_OK)
+		atomic_fetch_add(&c->n_done, 1);
+	else if (rc != SQLITE_BUSY)
+		atomic_fetch_add(&c->n_failed, 1);
+}
