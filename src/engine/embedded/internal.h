@@ -1,9 +1,10 @@
 /*
  * engine/embedded/internal.h — the engine's own state, shared by its files.
  *
- * group.c begins, ends and gives up groups; commit.c takes units; store.c loads; retain.c forgets.
- * Outlets and sessions that a group changes live in the caches as dirty entries until `group_flush`
- * writes them; everything else is written as it is committed, inside the group's transaction.
+ * group.c begins, ends and gives up groups; commit.c takes units, puts.c what belongs to them;
+ * store.c loads; retain.c forgets.  Outlets and sessions that a group changes live in the caches
+ * as dirty entries until `group_flush` writes them; everything else is written as it is committed,
+ * inside the group's transaction.
  */
 #ifndef EV_EMBEDDED_INTERNAL_H
 #define EV_EMBEDDED_INTERNAL_H
@@ -106,8 +107,14 @@ ev_err embedded_note(struct embedded *e, ev_err err, const char *what);
 /* commit.c */
 ev_err store_commit(struct store *s, const struct unit *units, size_t n, ev_err *results);
 
+/* puts.c */
+EV_NODISCARD ev_err put_write(struct embedded *e, const struct keyed_put *p);
+
 /* store.c: the entries, from memory or the file; EV_NOTFOUND, EV_IO, EV_CORRUPT, EV_NOMEM. */
 EV_NODISCARD ev_err outlet_entry_load(struct embedded *e, const struct ev_uuid *id,
+				      struct outlet_entry **out);
+/* The outlet whose chain an effect joins; EV_OK and NULL for one that does not exist. */
+EV_NODISCARD ev_err outlet_entry_find(struct embedded *e, const struct ev_uuid *id,
 				      struct outlet_entry **out);
 EV_NODISCARD ev_err session_entry_load(struct embedded *e, const struct ev_uuid *id,
 				       struct session_entry **out);

@@ -16,7 +16,8 @@
 #define OUTLET_COLUMNS "id, " OUTLET_STATE_COLUMNS
 #define INFO_COLUMNS "groupId, code, address, createdNs"
 #define SESSION_COLUMNS                                                                            \
-	"id, version, tag, state, channel, endNs, mwh, heardNs, extra, customerId, outletId, startNs"
+	"id, version, tag, state, channel, endNs, mwh, heardNs, extra,"                            \
+	" customerId, outletId, startNs"
 #define CUSTOMER_COLUMNS "id, version, tag, address, email, paymentMethod, blocked, createdNs"
 #define EVENT_COLUMNS                                                                              \
 	"seq, prev, atNs, initiator, outletId, state, sessionId, tag, startNs, endNs, mwh,"        \

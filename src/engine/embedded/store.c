@@ -57,6 +57,16 @@ ev_err outlet_entry_load(struct embedded *e, const struct ev_uuid *id, struct ou
 	return EV_OK;
 }
 
+ev_err outlet_entry_find(struct embedded *e, const struct ev_uuid *id, struct outlet_entry **out)
+{
+	ev_err err = outlet_entry_load(e, id, out);
+
+	if (err != EV_NOTFOUND)
+		return err;
+	*out = NULL;
+	return EV_OK;
+}
+
 static ev_err read_session(struct embedded *e, const struct ev_uuid *id, struct session_entry *out)
 {
 	struct sql_bind b = sql_bind(&e->sql, SQL_SESSION_LOAD);
@@ -398,7 +408,7 @@ static ev_err load_delivery(struct store *s, const struct ev_uuid *outlet_id, st
 	ev_err err = sql_next(&b);
 
 	if (err == EV_NOTFOUND) {
-		*out = (struct delivery){ .outlet_id = *outlet_id };
+		*out = (struct delivery){ 0 };
 		return EV_OK;
 	}
 	if (err != EV_OK)
