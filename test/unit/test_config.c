@@ -19,7 +19,7 @@ static char *no_env[] = { NULL };
 
 static ev_err load_args(struct config *c, const char *const *words, struct ev_fail *fail)
 {
-	char *argv[8];
+	char *argv[8] = { NULL };
 	int argc = 0;
 
 	for (; words[argc] != NULL; argc++)
