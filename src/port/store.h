@@ -117,7 +117,8 @@ struct unit {
 	enum unit_kind kind;
 	/*
 	 * The version that was loaded, 0: the aggregate must not exist; else EV_CONFLICT, also when
-	 * the row is gone.  EV_INVALID if the new row's version is not above it.
+	 * the row is gone.  EV_INVALID, whatever is stored, if the new row's version is not
+	 * above it, or is above INT64_MAX.
 	 */
 	uint64_t expected;
 	const struct outlet *outlet;     /* UNIT_OUTLET: the new row */

@@ -291,14 +291,3 @@ void canon_parked(struct parked_input *to, const struct parked_input *from)
 	to->input.waited = from->input.waited;
 	input_body(&to->input, &from->input);
 }
-
-void canon_delivery(struct delivery *to, const struct delivery *from)
-{
-	memset(to, 0, sizeof(*to));
-	to->outlet_id = from->outlet_id;
-	to->delivered_version = from->delivered_version;
-	to->delivered_index = from->delivered_index;
-	to->acked_version = from->acked_version;
-	to->acked_index = from->acked_index;
-	to->at_ns = from->at_ns;
-}

@@ -23,6 +23,5 @@ void canon_item(struct unassigned_item *to, const struct unassigned_item *from);
 /* body.p is NULL in the copy. */
 void canon_dead_letter(struct dead_letter *to, const struct dead_letter *from);
 void canon_parked(struct parked_input *to, const struct parked_input *from);
-void canon_delivery(struct delivery *to, const struct delivery *from);
 
 #endif

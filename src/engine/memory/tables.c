@@ -367,22 +367,26 @@ static ev_err put_delivery(struct tables *s, const struct delivery *d)
 {
 	const struct delivery *old = get(s, TABLE_DELIVERY, key_id(d->outlet_id.b));
 	struct delivery row;
+	bool grew = false;
 
 	memset(&row, 0, sizeof(row));
 	if (old != NULL)
 		memcpy(&row, old, sizeof(row));
-	row.outlet_id = d->outlet_id;
 	if (is_later(d->delivered_version, d->delivered_index, row.delivered_version,
 		     row.delivered_index)) {
 		row.delivered_version = d->delivered_version;
 		row.delivered_index = d->delivered_index;
-		row.at_ns = d->at_ns;
+		grew = true;
 	}
 	if (is_later(d->acked_version, d->acked_index, row.acked_version, row.acked_index)) {
 		row.acked_version = d->acked_version;
 		row.acked_index = d->acked_index;
-		row.at_ns = d->at_ns;
+		grew = true;
 	}
+	if (!grew)
+		return EV_OK;
+	row.outlet_id = d->outlet_id;
+	row.at_ns = d->at_ns;
 	return put(s, TABLE_DELIVERY, key_id(d->outlet_id.b), &row, sizeof(row));
 }
 
@@ -437,9 +441,9 @@ static ev_err put_command(struct tables *s, const struct device_command *c)
 /* The stored version against the one the unit was decided from; 0: no row. */
 static ev_err check_version(uint64_t stored, uint64_t expected, uint64_t next)
 {
-	if (stored != expected)
-		return EV_CONFLICT;
-	return next > expected ? EV_OK : EV_INVALID;
+	if (next <= expected || next > INT64_MAX)
+		return EV_INVALID;
+	return stored == expected ? EV_OK : EV_CONFLICT;
 }
 
 static ev_err apply_outlet(struct tables *s, const struct unit *u, const struct outlet_rules *rules)
