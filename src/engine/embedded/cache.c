@@ -6,45 +6,53 @@
 void cache_init(struct cache *c, size_t entry_size, size_t limit, const uint64_t seed[2])
 {
 	assert(entry_size >= sizeof(struct cache_node) && limit > 0);
-	*c = (struct cache){ .entry_size = entry_size, .limit = limit };
+	*c = (struct cache){ .entry_size = entry_size, .limit = limit, .group = 1 };
 	ev_map_init(&c->by_key, 0, seed);
+}
+
+static void ring_out(struct cache *c, struct cache_node *node)
+{
+	if (node->next == node) {
+		c->hand = NULL;
+		return;
+	}
+	node->prev->next = node->next;
+	node->next->prev = node->prev;
+	if (c->hand == node)
+		c->hand = node->next;
+}
+
+/* Behind the hand: it comes by last. */
+static void ring_in(struct cache *c, struct cache_node *node)
+{
+	struct cache_node *hand = c->hand;
+
+	if (hand == NULL) {
+		node->prev = node;
+		node->next = node;
+		c->hand = node;
+		return;
+	}
+	node->next = hand;
+	node->prev = hand->prev;
+	hand->prev->next = node;
+	hand->prev = node;
+}
+
+static void forget(struct cache *c, struct cache_node *node)
+{
+	(void)ev_map_remove(&c->by_key, node->key.b, NULL);
+	ring_out(c, node);
+	free(node);
 }
 
 void cache_deinit(struct cache *c)
 {
-	struct cache_node *node = c->newest;
-
-	while (node != NULL) {
-		struct cache_node *older = node->older;
-
-		free(node);
-		node = older;
-	}
+	while (c->hand != NULL)
+		forget(c, c->hand);
 	ev_map_deinit(&c->by_key);
-	c->newest = NULL;
-}
-
-static void unrank(struct cache *c, struct cache_node *node)
-{
-	if (node->newer != NULL)
-		node->newer->older = node->older;
-	else
-		c->newest = node->older;
-	if (node->older != NULL)
-		node->older->newer = node->newer;
-	else
-		c->oldest = node->newer;
-}
-
-static void rank_first(struct cache *c, struct cache_node *node)
-{
-	node->newer = NULL;
-	node->older = c->newest;
-	if (c->newest != NULL)
-		c->newest->newer = node;
-	else
-		c->oldest = node;
-	c->newest = node;
+	free(c->dirty);
+	c->dirty = NULL;
 }
 
 struct cache_node *cache_find(struct cache *c, const struct ev_uuid *key)
@@ -58,21 +66,23 @@ struct cache_node *cache_find(struct cache *c, const struct ev_uuid *key)
 	struct cache_node *node = (struct cache_node *)found;
 
 	c->hits++;
-	if (node != c->newest) {
-		unrank(c, node);
-		rank_first(c, node);
-	}
+	node->used = true;
 	return node;
 }
 
-static void give_up_oldest(struct cache *c)
+/* Two rounds at most: the first takes the marks of use away. */
+static void make_room(struct cache *c)
 {
-	struct cache_node *node = c->oldest;
+	for (size_t i = 2 * cache_len(c); i > 0; i--) {
+		struct cache_node *node = c->hand;
 
-	while (node != NULL && node->touched)
-		node = node->newer;
-	if (node != NULL)
-		cache_remove(c, node);
+		if (!node->used && node->touched_in != c->group) {
+			forget(c, node);
+			return;
+		}
+		node->used = false;
+		c->hand = node->next;
+	}
 }
 
 struct cache_node *cache_add(struct cache *c, const struct ev_uuid *key)
@@ -82,59 +92,74 @@ struct cache_node *cache_add(struct cache *c, const struct ev_uuid *key)
 	if (node == NULL)
 		return NULL;
 	if (cache_len(c) >= c->limit)
-		give_up_oldest(c);
+		make_room(c);
 	node->key = *key;
 	if (ev_map_put(&c->by_key, key->b, (uintptr_t)node) != EV_OK) {
 		free(node);
 		return NULL;
 	}
-	rank_first(c, node);
+	ring_in(c, node);
 	return node;
-}
-
-/* Takes the entry off the list of touched ones; linear, and only on the way of a failure. */
-static void untouch(struct cache *c, struct cache_node *node)
-{
-	struct cache_node **at = &c->touched;
-
-	while (*at != node)
-		at = &(*at)->touched_next;
-	*at = node->touched_next;
-	node->touched = false;
-}
-
-void cache_remove(struct cache *c, struct cache_node *node)
-{
-	(void)ev_map_remove(&c->by_key, node->key.b, NULL);
-	if (node->touched)
-		untouch(c, node);
-	unrank(c, node);
-	free(node);
 }
 
 void cache_touch(struct cache *c, struct cache_node *node)
 {
 	node->dirty = true;
-	if (node->touched)
+	if (node->touched_in == c->group)
 		return;
-	node->touched = true;
+	node->touched_in = c->group;
 	node->touched_next = c->touched;
 	c->touched = node;
+	c->n_touched++;
+}
+
+static int by_n(const void *a, const void *b)
+{
+	int64_t x = ((const struct cache_dirty *)a)->n, y = ((const struct cache_dirty *)b)->n;
+
+	return (x > y) - (x < y);
+}
+
+ev_err cache_list_dirty(struct cache *c, const struct cache_dirty **out, size_t *out_n)
+{
+	size_t n = 0;
+
+	if (c->n_touched > c->max_dirty) {
+		struct cache_dirty *room = reallocarray(c->dirty, c->n_touched * 2,
+							sizeof(c->dirty[0]));
+
+		if (room == NULL)
+			return EV_NOMEM;
+		c->dirty = room;
+		c->max_dirty = c->n_touched * 2;
+	}
+	for (struct cache_node *node = c->touched; node != NULL; node = node->touched_next) {
+		if (node->dirty)
+			c->dirty[n++] = (struct cache_dirty){ node->n, node };
+	}
+	if (n > 1)
+		qsort(c->dirty, n, sizeof(c->dirty[0]), by_n);
+	*out = c->dirty;
+	*out_n = n;
+	return EV_OK;
 }
 
 void cache_settle(struct cache *c)
 {
-	while (c->touched != NULL) {
-		struct cache_node *node = c->touched;
-
-		c->touched = node->touched_next;
-		node->touched = false;
-		node->dirty = false;
-	}
+	c->touched = NULL;
+	c->n_touched = 0;
+	c->group++;
 }
 
 void cache_drop_touched(struct cache *c)
 {
-	while (c->touched != NULL)
-		cache_remove(c, c->touched);
+	struct cache_node *node = c->touched;
+
+	while (node != NULL) {
+		struct cache_node *next = node->touched_next;
+
+		forget(c, node);
+		node = next;
+	}
+	cache_settle(c);
 }

@@ -2,8 +2,18 @@
 
 #include <string.h>
 
-/* Each pass leaves what was written meanwhile, which is less each time. */
+/* Each pass leaves what was written meanwhile, less each time, until it is little enough. */
 #define PASSES 4
+#define LITTLE_PAGES 512
+
+static void count(struct checkpoint *c, int rc)
+{
+	/* BUSY: a backup or a person reads; the next commit asks again. */
+	if (rc == SQLITE_OK)
+		atomic_fetch_add(&c->n_done, 1);
+	else if (rc != SQLITE_BUSY)
+		atomic_fetch_add(&c->n_failed, 1);
+}
 
 static void checkpoint_once(struct checkpoint *c)
 {
@@ -12,15 +22,12 @@ static void checkpoint_once(struct checkpoint *c)
 	for (int i = 0; i < PASSES; i++) {
 		rc = sqlite3_wal_checkpoint_v2(c->sql.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &n_log,
 					       &n_moved);
-		if (rc != SQLITE_OK || n_log == n_moved)
+		if (rc != SQLITE_OK || n_log - n_moved <= LITTLE_PAGES)
 			break;
 	}
-	/* BUSY: a backup or a person reads, or the writer finishes; the next wake tries again. */
-	if (rc == SQLITE_OK)
-		atomic_fetch_add(&c->n_done, 1);
-	else if (rc != SQLITE_BUSY)
-		atomic_fetch_add(&c->n_failed, 1);
-	atomic_store(&c->finish, rc == SQLITE_OK && n_log != n_moved);
+	count(c, rc);
+	/* Even with nothing left now there may be when the writer comes by; then it costs little. */
+	atomic_store(&c->turn, rc == SQLITE_OK ? CHECKPOINT_WRITER : CHECKPOINT_NOBODY);
 }
 
 static void *run(void *user)
@@ -29,11 +36,10 @@ static void *run(void *user)
 
 	(void)pthread_mutex_lock(&c->lock);
 	while (!c->stopping) {
-		if (!c->wanted) {
+		if (atomic_load(&c->turn) != CHECKPOINT_THREAD) {
 			(void)pthread_cond_wait(&c->wake, &c->lock);
 			continue;
 		}
-		c->wanted = false;
 		(void)pthread_mutex_unlock(&c->lock);
 		checkpoint_once(c);
 		(void)pthread_mutex_lock(&c->lock);
@@ -50,8 +56,8 @@ ev_err checkpoint_start(struct checkpoint *c, const struct sql_options *o, struc
 		return err;
 	(void)pthread_mutex_init(&c->lock, NULL);
 	(void)pthread_cond_init(&c->wake, NULL);
-	c->wanted = false;
 	c->stopping = false;
+	atomic_store(&c->turn, CHECKPOINT_NOBODY);
 
 	int sys = pthread_create(&c->thread, NULL, run, c);
 
@@ -81,22 +87,18 @@ void checkpoint_stop(struct checkpoint *c)
 
 void checkpoint_want(struct checkpoint *c)
 {
+	if (atomic_load(&c->turn) != CHECKPOINT_NOBODY)
+		return;
 	(void)pthread_mutex_lock(&c->lock);
-	if (!c->wanted) {
-		c->wanted = true;
-		(void)pthread_cond_signal(&c->wake);
-	}
+	atomic_store(&c->turn, CHECKPOINT_THREAD);
+	(void)pthread_cond_signal(&c->wake);
 	(void)pthread_mutex_unlock(&c->lock);
 }
 
 void checkpoint_finish(struct checkpoint *c, sqlite3 *writer)
 {
-	if (!atomic_exchange(&c->finish, false))
+	if (atomic_load(&c->turn) != CHECKPOINT_WRITER)
 		return;
-	int rc = sqlite3_wal_checkpoint_v2(writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-
-	if (rc == SQLITE_OK)
-		atomic_fetch_add(&c->n_done, 1);
-	else if (rc != SQLITE_BUSY)
-		atomic_fetch_add(&c->n_failed, 1);
+	count(c, sqlite3_wal_checkpoint_v2(writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
+	atomic_store(&c->turn, CHECKPOINT_NOBODY);
 }

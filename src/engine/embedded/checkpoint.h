@@ -13,14 +13,17 @@
 
 #include "engine/embedded/sql.h"
 
+/* Whose it is to checkpoint: never both at once, since the second would find it busy. */
+enum checkpoint_turn { CHECKPOINT_NOBODY, CHECKPOINT_THREAD, CHECKPOINT_WRITER };
+
 struct checkpoint {
 	struct sql sql;
 	pthread_t thread;
 	bool running;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	bool wanted, stopping; /* under lock */
-	atomic_bool finish;    /* the writer shall do the rest */
+	bool stopping;   /* under lock */
+	atomic_int turn; /* enum checkpoint_turn; set to THREAD under lock */
 	atomic_uint_fast64_t n_done, n_failed;
 };
 
@@ -30,7 +33,7 @@ EV_NODISCARD ev_err checkpoint_start(struct checkpoint *c, const struct sql_opti
 /* Waits for a running checkpoint and ends the thread.  Zeroed or stopped: nothing. */
 void checkpoint_stop(struct checkpoint *c);
 
-/* The log is long: wake the thread.  Any thread, does not block for long. */
+/* The log is long: wake the thread if nobody is at it.  Writer's thread, does not block. */
 void checkpoint_want(struct checkpoint *c);
 
 /* By the writer, outside transactions: does what the thread left over. */

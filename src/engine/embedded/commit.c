@@ -165,7 +165,7 @@ static ev_err insert_outlet(struct embedded *e, const struct unit *u, struct tar
 	t->outlet = (struct outlet_entry *)cache_add(&e->outlets, &u->outlet->id);
 	if (t->outlet == NULL)
 		return EV_NOMEM;
-	t->outlet->n = sqlite3_last_insert_rowid(e->sql.db);
+	t->outlet->node.n = sqlite3_last_insert_rowid(e->sql.db);
 	return EV_OK;
 }
 
@@ -174,7 +174,7 @@ static ev_err update_info(struct embedded *e, const struct unit *u, const struct
 	struct sql_bind b = sql_bind(&e->sql, SQL_INFO_UPDATE);
 
 	bind_info(&b, u->info);
-	bind_i64(&b, t->outlet->n);
+	bind_i64(&b, t->outlet->node.n);
 	return sql_run(&b);
 }
 
@@ -189,8 +189,7 @@ static ev_err write_outlet(struct embedded *e, const struct unit *u, struct targ
 	if (err != EV_OK)
 		return err;
 	e->counts.rows_spared += t->outlet->node.dirty;
-	t->outlet->row = *u->outlet;
-	outlet_tidy(&t->outlet->row);
+	outlet_assign(&t->outlet->row, u->outlet);
 	cache_touch(&e->outlets, &t->outlet->node);
 	return EV_OK;
 }
@@ -214,9 +213,8 @@ static ev_err insert_session(struct embedded *e, const struct session *s, struct
 	t->session = (struct session_entry *)cache_add(&e->sessions, &s->id);
 	if (t->session == NULL)
 		return EV_NOMEM;
-	t->session->n = sqlite3_last_insert_rowid(e->sql.db);
-	t->session->row = *s;
-	session_tidy(&t->session->row);
+	t->session->node.n = sqlite3_last_insert_rowid(e->sql.db);
+	session_assign(&t->session->row, s);
 	cache_touch(&e->sessions, &t->session->node);
 	t->session->node.dirty = false; /* it is written already */
 	e->counts.rows_written++;
@@ -239,8 +237,7 @@ static ev_err write_session(struct embedded *e, const struct unit *u, struct tar
 		return insert_session(e, u->session, t);
 	e->counts.rows_spared += s->node.dirty;
 	s->reindex = s->reindex || moves_index(&s->row, u->session);
-	s->row = *u->session;
-	session_tidy(&s->row);
+	session_assign(&s->row, u->session);
 	cache_touch(&e->sessions, &s->node);
 	return EV_OK;
 }

@@ -315,6 +315,7 @@ ev_err embedded_open(struct embedded **out, const struct embedded_options *o, st
 		embedded_free(e);
 		return ev_fail_set(fail, err, 0, "out of memory");
 	}
+	e->log_limit = e->o.checkpoint_pages;
 	init_caches(e);
 	bloom_init(&e->seen, retain_identities_ns(e));
 	err = start(e, fail);

@@ -71,7 +71,7 @@ static ev_err write_session(struct embedded *e, struct session_entry *s)
 		bind_i64(&b, s->row.start_ns);
 		bind_i64(&b, session_is_live(s->row.state));
 	}
-	bind_i64(&b, s->n);
+	bind_i64(&b, s->node.n);
 	return sql_run(&b);
 }
 
@@ -90,7 +90,7 @@ static ev_err write_outlet(struct embedded *e, struct outlet_entry *o)
 	bind_i64(&b, o->last_block);
 	if (moved)
 		bind_opt_i64(&b, has_wake, wake_ns);
-	bind_i64(&b, o->n);
+	bind_i64(&b, o->node.n);
 
 	ev_err err = sql_run(&b);
 
@@ -103,35 +103,37 @@ static ev_err write_outlet(struct embedded *e, struct outlet_entry *o)
 
 ev_err group_flush_sessions(struct embedded *e)
 {
-	for (struct cache_node *n = e->sessions.touched; n != NULL; n = n->touched_next) {
-		struct session_entry *s = (struct session_entry *)n;
+	const struct cache_dirty *dirty = NULL;
+	size_t n = 0;
+	ev_err err = cache_list_dirty(&e->sessions, &dirty, &n);
 
-		if (!n->dirty)
-			continue;
-		ev_err err = write_session(e, s);
+	for (size_t i = 0; err == EV_OK && i < n; i++) {
+		struct session_entry *s = (struct session_entry *)dirty[i].node;
 
+		err = write_session(e, s);
 		if (err != EV_OK)
-			return group_lose(e, err, "write a session");
-		n->dirty = false;
+			break;
+		s->node.dirty = false;
 		s->reindex = false;
 		e->counts.rows_written++;
 	}
-	return EV_OK;
+	return err == EV_OK ? EV_OK : group_lose(e, err, "write a session");
 }
 
 ev_err group_flush_outlets(struct embedded *e)
 {
-	for (struct cache_node *n = e->outlets.touched; n != NULL; n = n->touched_next) {
-		if (!n->dirty)
-			continue;
-		ev_err err = write_outlet(e, (struct outlet_entry *)n);
+	const struct cache_dirty *dirty = NULL;
+	size_t n = 0;
+	ev_err err = cache_list_dirty(&e->outlets, &dirty, &n);
 
+	for (size_t i = 0; err == EV_OK && i < n; i++) {
+		err = write_outlet(e, (struct outlet_entry *)dirty[i].node);
 		if (err != EV_OK)
-			return group_lose(e, err, "write an outlet");
-		n->dirty = false;
+			break;
+		dirty[i].node->dirty = false;
 		e->counts.rows_written++;
 	}
-	return EV_OK;
+	return err == EV_OK ? EV_OK : group_lose(e, err, "write an outlet");
 }
 
 static void trim_effects(struct effects *f)
@@ -223,6 +225,20 @@ void group_publish_stats(struct embedded *e)
 	(void)pthread_mutex_unlock(&e->stats_lock);
 }
 
+/* While a reader keeps the log from starting anew, it is checkpointed as it grows, not always. */
+static void watch_log(struct embedded *e)
+{
+	uint64_t pages = e->counts.wal_pages;
+
+	if (pages < e->log_seen)
+		e->log_limit = e->o.checkpoint_pages;
+	e->log_seen = pages;
+	if (pages < e->log_limit)
+		return;
+	e->log_limit = pages + e->o.checkpoint_pages;
+	checkpoint_want(&e->checkpoint);
+}
+
 ev_err group_end(struct store *s)
 {
 	struct embedded *e = embedded_of(s);
@@ -242,8 +258,7 @@ ev_err group_end(struct store *s)
 	e->group.open = false;
 	if (err == EV_OK)
 		tell(e);
-	if (e->counts.wal_pages >= e->o.checkpoint_pages)
-		checkpoint_want(&e->checkpoint);
+	watch_log(e);
 	return err;
 }
 

@@ -22,7 +22,6 @@
 struct outlet_entry {
 	struct cache_node node;
 	struct outlet row;
-	int64_t n;          /* key of the row in the file */
 	int64_t last_event; /* ends of the chains, 0: none */
 	int64_t last_block;
 	bool has_wake; /* as it stands in the file */
@@ -32,7 +31,6 @@ struct outlet_entry {
 struct session_entry {
 	struct cache_node node;
 	struct session row;
-	int64_t n;
 	bool reindex; /* a column of an index differs from the file */
 };
 
@@ -66,6 +64,7 @@ struct embedded {
 	int lock_fd;
 	struct sql sql;
 	struct checkpoint checkpoint;
+	uint64_t log_seen, log_limit; /* pages: at the last look; for the next checkpoint */
 	struct cache outlets, sessions;
 	struct bloom seen;
 	struct marks marks;

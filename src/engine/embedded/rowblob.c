@@ -21,7 +21,7 @@ struct writer {
 	size_t n, cap;
 };
 
-static void put(struct writer *w, const void *p, size_t n)
+static inline void put(struct writer *w, const void *p, size_t n)
 {
 	assert(w->cap - w->n >= n);
 	memcpy(w->p + w->n, p, n);

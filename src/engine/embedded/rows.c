@@ -1,6 +1,7 @@
 #include "engine/embedded/rows.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "core/machine.h"
@@ -276,33 +277,51 @@ static void tag_tidy(struct rfid_tag *t)
 	memset(t->s + t->n, 0, sizeof(t->s) - t->n);
 }
 
-void outlet_tidy(struct outlet *o)
+/* Copies n of max elements of a list and clears those that were there beyond. */
+static void list_assign(void *to, const void *from, size_t n, size_t was_n, size_t size)
 {
-	if (!o->has_session)
-		o->session_id = (struct ev_uuid){ { 0 } };
-	if (!o->has_end)
-		o->end_ns = 0;
-	tag_tidy(&o->tag);
-	if (o->request.status == REQUEST_NONE)
-		o->request = (struct outlet_request){ 0 };
-	tag_tidy(&o->request.tag);
-	for (unsigned i = 0; i < o->n_recent; i++)
-		tag_tidy(&o->recent[i].tag);
-	memset(&o->recent[o->n_recent], 0,
-	       (OUTLET_RECENT_MAX - o->n_recent) * sizeof(o->recent[0]));
-	memset(&o->refused[o->n_refused], 0,
-	       (OUTLET_REFUSED_MAX - o->n_refused) * sizeof(o->refused[0]));
-	memset(&o->ids[o->n_ids], 0, (OUTLET_IDS_MAX - o->n_ids) * sizeof(o->ids[0]));
+	memcpy(to, from, n * size);
+	if (was_n > n)
+		memset((char *)to + n * size, 0, (was_n - n) * size);
 }
 
-void session_tidy(struct session *s)
+/* The lists are most of a row and mostly empty: only what is in them is copied. */
+void outlet_assign(struct outlet *to, const struct outlet *from)
 {
-	if (!s->has_customer)
-		s->customer_id = (struct ev_uuid){ { 0 } };
-	tag_tidy(&s->tag);
-	if (!s->has_end)
-		s->end_ns = 0;
-	if (!s->has_request_end)
-		s->request_end_ns = 0;
-	memset(&s->sums[s->n_sums], 0, (SESSION_SUMS_MAX - s->n_sums) * sizeof(s->sums[0]));
+	static_assert(offsetof(struct outlet, n_recent) < offsetof(struct outlet, recent) &&
+			      offsetof(struct outlet, recent) < offsetof(struct outlet, n_refused),
+		      "the lists are at the end");
+	unsigned was_recent = to->n_recent, was_refused = to->n_refused, was_ids = to->n_ids;
+
+	memcpy(to, from, offsetof(struct outlet, n_recent));
+	to->n_recent = from->n_recent;
+	to->n_refused = from->n_refused;
+	to->n_ids = from->n_ids;
+	list_assign(to->recent, from->recent, from->n_recent, was_recent, sizeof(to->recent[0]));
+	list_assign(to->refused, from->refused, from->n_refused, was_refused,
+		    sizeof(to->refused[0]));
+	list_assign(to->ids, from->ids, from->n_ids, was_ids, sizeof(to->ids[0]));
+	for (unsigned i = 0; i < to->n_recent; i++)
+		tag_tidy(&to->recent[i].tag);
+	if (!to->has_session)
+		to->session_id = (struct ev_uuid){ { 0 } };
+	if (!to->has_end)
+		to->end_ns = 0;
+	tag_tidy(&to->tag);
+	if (to->request.status == REQUEST_NONE)
+		to->request = (struct outlet_request){ 0 };
+	tag_tidy(&to->request.tag);
+}
+
+void session_assign(struct session *to, const struct session *from)
+{
+	*to = *from;
+	if (!to->has_customer)
+		to->customer_id = (struct ev_uuid){ { 0 } };
+	tag_tidy(&to->tag);
+	if (!to->has_end)
+		to->end_ns = 0;
+	if (!to->has_request_end)
+		to->request_end_ns = 0;
+	memset(&to->sums[to->n_sums], 0, (SESSION_SUMS_MAX - to->n_sums) * sizeof(to->sums[0]));
 }

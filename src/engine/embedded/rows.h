@@ -55,8 +55,8 @@ void col_dead_letter(struct sql_cols *c, struct dead_letter *out);
 /* The name of a reason in the file, which outlives the order of the enum. */
 const char *reason_name(enum reason r);
 
-/* The row as it loads: all that it calls absent is zero. */
-void outlet_tidy(struct outlet *o);
-void session_tidy(struct session *s);
+/* Makes *to, a row as it loads, equal to *from; what the row calls absent becomes zero. */
+void outlet_assign(struct outlet *to, const struct outlet *from);
+void session_assign(struct session *to, const struct session *from);
 
 #endif

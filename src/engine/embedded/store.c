@@ -28,7 +28,7 @@ static ev_err read_outlet(struct embedded *e, const struct ev_uuid *id, struct o
 	struct sql_cols c = sql_cols(&b);
 
 	col_outlet(&c, &out->row);
-	out->n = col_i64(&c);
+	out->node.n = col_i64(&c);
 	out->last_event = col_i64(&c);
 	out->last_block = col_i64(&c);
 	out->wake_ns = col_opt_i64(&c, &out->has_wake);
@@ -51,7 +51,10 @@ ev_err outlet_entry_load(struct embedded *e, const struct ev_uuid *id, struct ou
 	node = cache_add(&e->outlets, id);
 	if (node == NULL)
 		return EV_NOMEM;
+	int64_t n = read.node.n;
+
 	read.node = *node;
+	read.node.n = n;
 	*out = (struct outlet_entry *)node;
 	**out = read;
 	return EV_OK;
@@ -79,7 +82,7 @@ static ev_err read_session(struct embedded *e, const struct ev_uuid *id, struct 
 	struct sql_cols c = sql_cols(&b);
 
 	col_session(&c, &out->row);
-	out->n = col_i64(&c);
+	out->node.n = col_i64(&c);
 	out->reindex = false;
 	return one_row(e, &b, &c, "session");
 }
@@ -100,7 +103,10 @@ ev_err session_entry_load(struct embedded *e, const struct ev_uuid *id, struct s
 	node = cache_add(&e->sessions, id);
 	if (node == NULL)
 		return EV_NOMEM;
+	int64_t n = read.node.n;
+
 	read.node = *node;
+	read.node.n = n;
 	*out = (struct session_entry *)node;
 	**out = read;
 	return EV_OK;
