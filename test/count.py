@@ -15,10 +15,14 @@ LINE = re.compile(r'(not )?ok\b\s*\d*\s*-?\s*([^#]*)(#\s*(skip|todo))?', re.I)
 
 def count(test):
     passed = failed = skipped = 0
+    explain = False
     for line in test.get('stdout', '').splitlines():
         match = LINE.match(line)
         if not match:
+            if explain and line.startswith('#'):  # what a failed test said about it
+                print(f'    {line[1:].strip()}', file=sys.stderr)
             continue
+        explain = bool(match.group(1))
         if match.group(3) and not match.group(1):
             skipped += 1
             print(f'skipped: {test["name"]}: {match.group(2).strip()}', file=sys.stderr)

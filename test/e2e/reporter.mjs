@@ -22,7 +22,9 @@ export default async function* reporter(source) {
       path[data.nesting] = data.name;
     } else if (type === 'test:pass' || type === 'test:fail') {
       const ok = type === 'test:pass';
-      if (data.details?.type === 'suite' && ok) continue;
+      // A suite fails because of a test, which has its own line, or by itself (a hook).
+      const byTest = data.details?.error?.failureType === 'subtestsFailed';
+      if (data.details?.type === 'suite' && (ok || byTest)) continue;
       yield* result(data, ok, ++number);
     } else if (type === 'test:stderr' || type === 'test:stdout') {
       for (const line of data.message.trimEnd().split('\n')) yield `# ${line}\n`;
