@@ -469,7 +469,9 @@ ev_err config_load(struct config *out, int argc, char *const *argv, char *const 
 {
 	struct config c;
 
-	/* Twice: the first round finds the file's name, the second lays its rivals over the file. */
+	/*
+	 * Twice: the first round finds the file's name, the second lays its rivals over the file.
+	 */
 	config_init(&c);
 	for (int round = 0; round < 2; round++) {
 		ev_err e = config_read_env(&c, envp, fail);

@@ -101,8 +101,8 @@ const struct config_key *config_keys(size_t *out_n);
 void config_init(struct config *c);
 
 /*
- * Everything: defaults, then the file named by --config or EVCHARGE_CONFIG (none: no file), then the
- * environment, then the options.  argv holds the options alone, without program and command;
+ * Everything: defaults, then the file named by --config or EVCHARGE_CONFIG (none: no file), then
+ * the environment, then the options.  argv holds the options alone, without program and command;
  * envp is NULL-terminated.  EV_INVALID: a fault of the user, *fail says which; EV_IO: the file
  * cannot be read.  *out is untouched on failure.  Reads the file, else nothing of the system.
  */

@@ -3,12 +3,12 @@
  *
  * No clock, no socket, no allocation: time comes in, messages go out through a small outbox that
  * keeps each until it is acknowledged.  What a device does follows from its seed and from what the
- * backend tells it, so a run can be repeated.  Visitors plug in, present a tag or start by app, take
- * energy along a power curve, sometimes pause, and end by tag, by app, by a full car or by simply
- * unplugging; some present a tag that nobody knows.
+ * backend tells it, so a run can be repeated.  Visitors plug in, present a tag or start by app,
+ * take energy along a power curve, sometimes pause, and end by tag, by app, by a full car or by
+ * simply unplugging; some present a tag that nobody knows.
  *
- * Invariant: measured energy = what is in acknowledged, rejected and waiting messages, plus what was
- * not yet reported.
+ * Invariant: measured energy = what is in acknowledged, rejected and waiting messages, plus what
+ * was not yet reported.
  */
 #ifndef EV_CLI_SIM_DEVICE_H
 #define EV_CLI_SIM_DEVICE_H

@@ -58,8 +58,8 @@ struct query_ops {
 	ev_err (*outlet)(struct query *q, const struct ev_uuid *id,
 			 struct outlet_row *out) EV_NODISCARD;
 	/*
-	 * An outlet's events, newest first, below seq `before` (0: from the newest).  Those put while
-	 * it was not registered are not among them.
+	 * An outlet's events, newest first, below seq `before` (0: from the newest).  Those put
+	 * while it was not registered are not among them.
 	 */
 	ev_err (*outlet_events)(struct query *q, const struct ev_uuid *outlet_id, uint64_t before,
 				size_t limit, event_visit_fn fn, void *user) EV_NODISCARD;
@@ -71,7 +71,9 @@ struct query_ops {
 	/* A customer's sessions, newest startTime first; before_ns 0: from the newest. */
 	ev_err (*history)(struct query *q, const struct ev_uuid *customer_id, int64_t before_ns,
 			  size_t limit, session_visit_fn fn, void *user) EV_NODISCARD;
-	/* Sessions in order of start, newest first; live_only; heard_before_ns 0 or "stuck" since. */
+	/*
+	 * Sessions in order of start, newest first; live_only; heard_before_ns 0 or "stuck" since.
+	 */
 	ev_err (*sessions)(struct query *q, bool live_only, int64_t heard_before_ns,
 			   int64_t before_ns, size_t limit, session_visit_fn fn,
 			   void *user) EV_NODISCARD;

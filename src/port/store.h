@@ -8,8 +8,8 @@
  * of `end` none of them took place.  Loads inside a group see what the group has committed.
  *
  * A row is stored as given, with the new version it carries: the decision has set it.  What a row
- * calls absent (a flag is false, a count is lower, bytes after a tag's or text's end) loads as zero.
- * Lists are cut at max, which is no error; ids and identities are ordered by their bytes.
+ * calls absent (a flag is false, a count is lower, bytes after a tag's or text's end) loads as
+ * zero.  Lists are cut at max, which is no error; ids and identities are ordered by their bytes.
  *
  * Calls block; they are made by one thread at a time.  An engine whose every commit is durable by
  * itself (aws) has empty groups.
@@ -174,7 +174,9 @@ struct store_ops {
 				  struct unassigned_item *out) EV_NODISCARD;
 	ev_err (*has_attachment)(struct store *s, const struct identity *item_id,
 				 bool *out) EV_NODISCARD;
-	/* The body is copied to body_out (DEAD_LETTER_BODY_MAX bytes) and out->body points there. */
+	/*
+	 * The body is copied to body_out (DEAD_LETTER_BODY_MAX bytes) and out->body points there.
+	 */
 	ev_err (*load_dead_letter)(struct store *s, const struct identity *id,
 				   struct dead_letter *out, char *body_out) EV_NODISCARD;
 	/*
@@ -203,11 +205,11 @@ struct store_ops {
 
 	/*
 	 * Commits n units, each for itself: results[i] is EV_OK, EV_CONFLICT (the version moved on:
-	 * load and decide again), EV_EXISTS (a put that had to be new was there), EV_NOTFOUND, or an
-	 * error of the engine.  Returns the first result that is not EV_OK.  A unit with another
-	 * result than EV_OK changed nothing; the others stand.  After an error of the engine (EV_IO,
-	 * EV_FULL, EV_NOMEM, EV_CORRUPT) the group is lost: later commits and `end` return it again.
-	 * EV_INVALID without a group.
+	 * load and decide again), EV_EXISTS (a put that had to be new was there), EV_NOTFOUND, or
+	 * an error of the engine.  Returns the first result that is not EV_OK.  A unit with another
+	 * result than EV_OK changed nothing; the others stand.  After an error of the engine
+	 * (EV_IO, EV_FULL, EV_NOMEM, EV_CORRUPT) the group is lost: later commits and `end` return
+	 * it again.  EV_INVALID without a group.
 	 */
 	ev_err (*commit)(struct store *s, const struct unit *units, size_t n,
 			 ev_err *results) EV_NODISCARD;

@@ -40,7 +40,8 @@ struct credentials;
 
 /*
  * Reads DIR's file; none is an empty set.  The seed is the map's, random in production.
- * EV_CORRUPT names the line that is wrong; EV_DENIED, EV_IO, EV_NOMEM, EV_FULL.  Blocks for the read.
+ * EV_CORRUPT names the line that is wrong; EV_DENIED, EV_IO, EV_NOMEM, EV_FULL.  Blocks for the
+ * read.
  */
 EV_NODISCARD ev_err credentials_open(struct credentials **out, const char *dir,
 				     const uint64_t seed[2], struct ev_fail *fail);
@@ -69,9 +70,9 @@ bool credentials_are_exposed(const struct credentials *c);
 
 /*
  * Adds one and writes its secret, NUL-terminated, to out_secret.  DIR is created if only it is
- * missing.  EV_INVALID: no valid name, or no UUID for a device; EV_EXISTS: an API token of that name
- * exists; EV_CORRUPT, EV_DENIED, EV_IO, EV_NOMEM, EV_FULL: nothing was changed.  Durable when it
- * returns.  Blocks.
+ * missing.  EV_INVALID: no valid name, or no UUID for a device; EV_EXISTS: an API token of that
+ * name exists; EV_CORRUPT, EV_DENIED, EV_IO, EV_NOMEM, EV_FULL: nothing was changed.  Durable when
+ * it returns.  Blocks.
  */
 EV_NODISCARD ev_err credentials_create(const char *dir, enum credential_kind kind,
 				       struct ev_str name, struct ev_rng *rng, int64_t now_ns,

@@ -9,8 +9,8 @@
 #include "base/time.h"
 
 /*
- * What the engine told during a group, kept in order until the loop takes it.  Without memory for it
- * a device gets its command when it connects again, and a listener resumes from the store.
+ * What the engine told during a group, kept in order until the loop takes it.  Without memory for
+ * it a device gets its command when it connects again, and a listener resumes from the store.
  */
 struct news {
 	enum { NEWS_COMMAND, NEWS_EVENT } kind;

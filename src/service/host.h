@@ -4,8 +4,8 @@
  * The loop thread submits jobs and queries; they gather until `host_flush` (once a turn) hands the
  * whole batch to the writer thread, which runs all that waits as one group.  Answers, and the
  * commands and events the group gave, come back as one batch: `wake` is called on the worker, and
- * the loop then calls `host_reap`, which calls the `done` of every job's owner.  Threads hand over batches, never
- * single messages: a wake across threads costs about 50 µs (facts/libraries.md 5).
+ * the loop then calls `host_reap`, which calls the `done` of every job's owner.  Threads hand over
+ * batches, never single messages: a wake across threads costs about 50 µs (facts/libraries.md 5).
  *
  * All functions but `host_new`'s callbacks are called on the loop thread.
  */

@@ -54,7 +54,8 @@ struct job {
 	struct job_owner *owner;
 
 	/* The answer. */
-	ev_err err; /* EV_OK: decided, see verdict; EV_NOTFOUND, EV_EXISTS, EV_DENIED, EV_IO, EV_FULL, … */
+	/* EV_OK: decided, see verdict; EV_NOTFOUND, EV_EXISTS, EV_DENIED, EV_IO, EV_FULL, … */
+	ev_err err;
 	enum verdict verdict;
 	enum reason reason;
 };

@@ -1,6 +1,7 @@
 /*
- * test/contract/gen.h — rows as they occur, made from a seed: every member in use, texts up to their
- * limits, tags empty, of 64 bytes and in UTF-8.  What a row calls absent is zero, as engines load it.
+ * test/contract/gen.h — rows as they occur, made from a seed: every member in use, texts up to
+ * their limits, tags empty, of 64 bytes and in UTF-8.  What a row calls absent is zero, as engines
+ * load it.
  */
 #ifndef EV_TEST_CONTRACT_GEN_H
 #define EV_TEST_CONTRACT_GEN_H

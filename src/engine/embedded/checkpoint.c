@@ -26,7 +26,9 @@ static void checkpoint_once(struct checkpoint *c)
 			break;
 	}
 	count(c, rc);
-	/* Even with nothing left now there may be when the writer comes by; then it costs little. */
+	/*
+	 * Even with nothing left now there may be when the writer comes by; then it costs little.
+	 */
 	atomic_store(&c->turn, rc == SQLITE_OK ? CHECKPOINT_WRITER : CHECKPOINT_NOBODY);
 }
 

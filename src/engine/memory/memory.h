@@ -1,12 +1,12 @@
 /*
- * engine/memory/memory.h — the engine of tests and simulations: everything in the process, the clock
- * from outside, faults and deaths on demand.
+ * engine/memory/memory.h — the engine of tests and simulations: everything in the process, the
+ * clock from outside, faults and deaths on demand.
  *
  * Implements port/store.h and port/query.h without the operating system: the same calls give the
  * same results.  Not for threads: store, queries and all below are called by one thread.
  *
- * A group is durable exactly when `end` took effect.  Where the fault function lets the process die,
- * everything answers EV_CLOSED until memory_reopen, which finds what was durable.
+ * A group is durable exactly when `end` took effect.  Where the fault function lets the process
+ * die, everything answers EV_CLOSED until memory_reopen, which finds what was durable.
  */
 #ifndef EV_ENGINE_MEMORY_MEMORY_H
 #define EV_ENGINE_MEMORY_MEMORY_H
@@ -67,8 +67,8 @@ bool memory_is_dead(const struct memory_engine *m);
 void memory_reopen(struct memory_engine *m);
 
 /*
- * What is durable now, in O(1) and untouched by all that comes.  Equality is of every row, index and
- * counter, of snapshots of engines with one seed; what both share is not looked at.
+ * What is durable now, in O(1) and untouched by all that comes.  Equality is of every row, index
+ * and counter, of snapshots of engines with one seed; what both share is not looked at.
  */
 struct memory_snapshot;
 EV_NODISCARD ev_err memory_snapshot_take(const struct memory_engine *m,

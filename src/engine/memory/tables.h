@@ -1,5 +1,6 @@
 /*
- * engine/memory/tables.h — the contents of a memory engine: its tables, and what a unit does to them.
+ * engine/memory/tables.h — the contents of a memory engine: its tables, and what a unit does to
+ * them.
  *
  * A whole state is a value like the trees it is made of: shared in O(1), changed on its own.
  */

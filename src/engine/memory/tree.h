@@ -2,9 +2,9 @@
  * engine/memory/tree.h — an ordered map from short byte strings to values, with versions for free.
  *
  * A tree is a value: tree_share gives a second one with the same contents in O(1), and a change of
- * either copies only the path to what it changes.  That makes a group's undo, a crash and a snapshot
- * the same thing: keep the old tree.  Shape: a treap whose ranks are a hash of the keys, so it
- * depends on the contents and the salt alone, never on the order of changes.  One thread.
+ * either copies only the path to what it changes.  That makes a group's undo, a crash and a
+ * snapshot the same thing: keep the old tree.  Shape: a treap whose ranks are a hash of the keys,
+ * so it depends on the contents and the salt alone, never on the order of changes.  One thread.
  */
 #ifndef EV_ENGINE_MEMORY_TREE_H
 #define EV_ENGINE_MEMORY_TREE_H
