@@ -60,7 +60,7 @@ static const struct config_key keys[] = {
 	{ "insecure", CONFIG_BOOL, AT(insecure), "off",
 	  .help = "listen beyond loopback without TLS, behind a proxy that does TLS" },
 	{ "auth", CONFIG_ENUM, AT(auth), "auto", .choices = auth_names,
-	  .help = "auto: tokens and device secrets are needed beyond loopback; always: everywhere" },
+	  .help = "auto: tokens and device secrets beyond loopback only; always: everywhere" },
 	{ "log-level", CONFIG_ENUM, AT(log_level), "info", .choices = level_names, RELOADABLE,
 	  .help = "the least important lines that are logged" },
 	{ "log-format", CONFIG_ENUM, AT(log_format), "auto", .choices = format_names,
