@@ -561,6 +561,7 @@ struct decimal {
 	int digits;       /* of the significand, without leading zeros */
 };
 
+#define SIGNIFICAND_MAX (((wide)1 << 127) - 1)
 #define DIGITS_U64 18 /* this many decimal digits fit a uint64_t for certain */
 
 /* Adds the digits at r->p; false if the significand grows to 2^127. */
@@ -575,10 +576,13 @@ static bool add_digits(struct json_reader *r, struct decimal *d)
 		d->significand = low;
 	}
 	while (r->p < r->end && is_digit(*r->p)) {
-		d->significand = d->significand * 10 + (unsigned)(*r->p++ - '0');
-		d->digits++;
-		if (d->significand >> 127 != 0)
+		wide digit = (unsigned)(*r->p++ - '0');
+
+		/* Before the product, which need not fit 128 bits. */
+		if (d->significand > (SIGNIFICAND_MAX - digit) / 10)
 			return false;
+		d->significand = d->significand * 10 + digit;
+		d->digits++;
 	}
 	return true;
 }

@@ -3,11 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
 #include "codec/api_write.h"
-#include "vectors.h"
 
 #define ID "86c911e2-bbf3-42c8-8925-f9d380c1f329"
 #define OTHER "3f2b8c1e-7a4d-4e0b-9c55-0d1e2f3a4b5c"
