@@ -508,6 +508,9 @@ static void a_forgotten_session_leaves_its_customers_history(struct contract *c)
 	contract_save(c, &(struct unit){ .kind = UNIT_SESSION, .expected = 1, .session = &s });
 	assert_int_equal(c->q->ops->history(c->q, &customer, 0, MANY, take_session, &g), EV_OK);
 	assert_int_equal(g.n, 0);
+	customer = s.customer_id; /* nobody's */
+	assert_int_equal(c->q->ops->history(c->q, &customer, 0, MANY, take_session, &g), EV_OK);
+	assert_int_equal(g.n, 0);
 	page_sessions(c, NULL, MANY, &g);
 	assert_got(&g, &s.id, 1);
 }
