@@ -210,6 +210,9 @@ static ev_err open_database(struct embedded *e, struct ev_fail *fail)
 		err = sql_open(&e->sql, &o, store_sql_texts, SQL_STORE_COUNT, fail);
 	if (err != EV_OK)
 		return err;
+	/* SQLite is content to read where it may not write. */
+	if (sqlite3_db_readonly(e->sql.db, "main") != 0)
+		return ev_fail_set(fail, EV_DENIED, 0, "%s is not writable", e->path);
 	/* Before anything is written, even the mode of the journal. */
 	err = schema_check(e->sql.db, &version, fail);
 	if (err == EV_OK && found.log && found.size <= QUICK_CHECK_BYTES)
