@@ -14,8 +14,6 @@ static bool is_suspect(const struct outlet *o, const struct device_message *m)
 {
 	int64_t ns, mw_ms;
 
-	if (m->energy_mwh == 0)
-		return false;
 	if (m->period_end_ns <= m->period_start_ns)
 		return true;
 	/* A period of centuries, or more power than int64_t holds, delivers anything. */
@@ -25,15 +23,13 @@ static bool is_suspect(const struct outlet *o, const struct device_message *m)
 	return m->energy_mwh > mw_ms / (EV_NS_PER_HOUR / EV_NS_PER_MS);
 }
 
-/* The session in the row, running or just ended. */
+/* The session in the row, running or just ended: the row has none in any other state. */
 static bool belongs_to_row(const struct outlet_step *s, bool ends_session)
 {
 	const struct outlet *o = &s->out->next;
 	const struct rfid_tag *tag = &s->in->device.tag;
 
 	if (!o->has_session)
-		return false;
-	if (o->state != OUTLET_CHARGING && o->state != OUTLET_CHARGING_FINISHED)
 		return false;
 	return ends_session || (!s->earlier && (tag->n == 0 || rfid_tag_eq(tag, &o->tag)));
 }

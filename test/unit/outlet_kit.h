@@ -228,8 +228,10 @@ static inline void assert_row_sound(const struct outlet *o)
 	}
 	if (o->state != OUTLET_CABLE_PLUGGED)
 		assert_int_equal(o->request.status, REQUEST_NONE);
-	if (o->state != OUTLET_CHARGING)
+	if (o->state != OUTLET_CHARGING) {
 		assert_int_equal(o->stop_at_ns, 0);
+		assert_false(o->stop_repeated);
+	}
 	assert_true(o->n_recent <= OUTLET_RECENT_MAX && o->n_refused <= OUTLET_REFUSED_MAX);
 	assert_true(o->n_ids <= OUTLET_IDS_MAX);
 	assert_false(o->foreign);

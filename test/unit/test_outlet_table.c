@@ -133,7 +133,8 @@ static const struct rule rules[] = {
 static const char *const tags[] = { "Alpha", "aLPHA", "BETA", "gamma", "" };
 
 /* When a message was received: after the row's since, or ever longer before it. */
-static const int64_t instants[] = { T0 + 10 * SEC, T0, T0 - SEC, T0 - 700 * SEC, T0 - 4000 * SEC };
+static const int64_t instants[] = { T0 + 10 * SEC,  T0, T0 - SEC, T0 - 500 * SEC, T0 - 700 * SEC,
+				    T0 - 4000 * SEC };
 
 enum place { NOWHERE, IN_ROW, IN_BETA, IN_ALPHA, UNASSIGNED };
 
@@ -413,6 +414,8 @@ static void assert_state(const struct test_case *c, const struct outlet_decision
 	assert_int_equal(outlet_shown_state(&d->next), want);
 	if (d->write)
 		assert_int_equal(d->next.since_ns, expected_since(c));
+	if (c->rule->next == OUTLET_AVAILABLE)
+		assert_int_equal(d->next.start_ns, c->now_ns);
 	if (c->fixture == F_WAITING && c->in.device.change == OUTLET_CABLE_PLUGGED &&
 	    c->rule->verdict == VERDICT_APPLIED)
 		assert_int_equal(d->next.request.status, REQUEST_WITHDRAWN);

@@ -146,6 +146,8 @@ static void check(enum input i, enum fixture f)
 	assert_decision_sound(&row, &in, &d);
 	assert_int_equal(outlet_shown_state(&d.next), r->next == STAYS ? before : r->next);
 	assert_effects(&row, r, &d);
+	if (i == COMMAND_ACKED && d.write)
+		assert_true(d.next.acknowledged);
 	if (r->puts == 'D')
 		assert_int_equal(d.next.total_sessions, row.total_sessions - 1);
 }

@@ -225,6 +225,8 @@ static void check(enum fixture f, const struct charging_event *e)
 	if (verdict == VERDICT_APPLIED) {
 		assert_int_equal(d.next.energy_mwh, grew ? e->energy_mwh : cur.energy_mwh);
 		assert_int_equal(d.next.heard_ns, NOW);
+		assert_int_equal(d.next.charging_seen,
+				 cur.charging_seen || e->state == OUTLET_CHARGING);
 	}
 	if (verdict == VERDICT_REJECTED)
 		assert_memory_equal(&d.next, &cur, sizeof(cur));
