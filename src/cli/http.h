@@ -34,7 +34,9 @@ void http_response_deinit(struct http_response *r);
 
 EV_NODISCARD ev_err http_setup(struct ev_fail *fail);
 
-/* Waits for the answer of any status.  EV_CLOSED: nobody there; EV_TIMEOUT; EV_DENIED: TLS; EV_IO. */
+/*
+ * Waits for the answer of any status.  EV_CLOSED: nobody there; EV_TIMEOUT; EV_DENIED: TLS; EV_IO.
+ */
 EV_NODISCARD ev_err http_call(const struct http_request *q, struct http_response *out,
 			      struct ev_fail *fail);
 

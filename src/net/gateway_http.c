@@ -1,4 +1,4 @@
-/* net/gateway_http.c — devices without sockets: posts of messages, polls for commands, their acks. */
+/* net/gateway_http.c — devices without sockets: posts of messages, polls for commands, acks. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
