@@ -4,7 +4,8 @@
  * Pure: no clock, no randomness, no allocation, no I/O.  Source: design sections 2 and 3.
  *
  * Invariant of every decision: next.total_energy_mwh - cur.total_energy_mwh = credited_mwh = what
- * the row's session, one of its ended sessions or unassigned_mwh grew by.
+ * the row's session, one of its ended sessions or unassigned_mwh grew by.  AttachEnergy moves
+ * unassigned energy to the App's session by its item, outside of the row's sums.
  */
 #ifndef EV_CORE_OUTLET_H
 #define EV_CORE_OUTLET_H
@@ -177,7 +178,11 @@ struct outlet_decision {
 /* A new row: Available, version from now, session fields cleared. */
 struct outlet outlet_new(const struct ev_uuid *id, int64_t max_power_mw, int64_t now_ns);
 
-/* Decides one input about *cur at server time now_ns.  *out is fully written. */
+/*
+ * Decides one input about *cur at server time now_ns.  *out is fully written.  The codecs see to it
+ * that cur->state is one of the four that are stored, that a message's energy is from 0 to
+ * MESSAGE_ENERGY_MAX_MWH, and that no sum of the row is negative or more than its total.
+ */
 void outlet_decide(const struct outlet *cur, const struct outlet_input *in,
 		   const struct outlet_rules *rules, int64_t now_ns, struct outlet_decision *out);
 

@@ -45,7 +45,7 @@ void step_remember_refused(struct outlet_step *s, const struct ev_uuid *session_
 
 /* Puts an event; its eventId comes from the input's identity and its place. */
 struct charging_event *step_event(struct outlet_step *s, enum outlet_state state);
-/* The row's session as an event with its running sum. */
+/* The row's session as an event with its running sum; nothing if the row has none. */
 void step_session_event(struct outlet_step *s, enum outlet_state state);
 void step_recent_event(struct outlet_step *s, const struct ended_session *e);
 
@@ -57,7 +57,7 @@ void step_tell_denied(struct outlet_step *s, enum outlet_state denial, const str
 /* The command of the present state again: Charging, or AppRequestsStop if a stop is under way. */
 void step_repeat_command(struct outlet_step *s);
 
-/* The ended session of that id that the row knows, in ChargingFinished or recent; else NULL. */
+/* Of the ended sessions that left the row the one of that id, or NULL. */
 struct ended_session *step_find_recent(struct outlet_step *s, const struct ev_uuid *id);
 bool step_is_row_session(const struct outlet *o, const struct ev_uuid *id);
 

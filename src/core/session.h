@@ -30,9 +30,9 @@ struct session {
 	int64_t end_ns;
 	int64_t energy_mwh; /* always the total of the below */
 
-	unsigned n_sums; /* newest first */
+	unsigned n_sums; /* newest start first */
 	struct session_sum sums[SESSION_SUMS_MAX];
-	int64_t folded_mwh;       /* sums that rotated out */
+	int64_t folded_mwh;       /* sums of older starts than those kept */
 	int64_t attached_mwh;     /* unassigned energy a person gave to it, by item */
 	bool charging_seen;       /* a Charging event of the outlet was seen */
 	bool stop_wished;         /* stop asked while still AppRequestsCharging */
@@ -53,7 +53,9 @@ struct session_decision {
 
 /*
  * An event of the outlet about *cur (event->session_id == cur->id): Charging, ChargingFinished or
- * DeviceDeniesCharging.  item_known: the event's attached item was added before.
+ * DeviceDeniesCharging.  item_known: the event's attached item was added before.  REJECTED (dead
+ * letter; next is *cur): an event that no outlet may put, or a correction of an ended session
+ * without eventId.  DUPLICATE: nothing to write.
  */
 void session_on_event(const struct session *cur, const struct charging_event *event,
 		      bool item_known, int64_t now_ns, struct session_decision *out);
