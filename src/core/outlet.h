@@ -141,6 +141,8 @@ struct outlet_rules {
 	int64_t stray_stop_interval_ns; /* 60 s */
 	bool stop_requires_tag;
 	bool notify_denials;
+	/* Put the running sum also while a stop is under way: docs/decisions/0008. */
+	bool report_while_stopping;
 };
 struct outlet_rules outlet_rules_default(void);
 

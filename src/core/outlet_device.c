@@ -17,7 +17,7 @@ static void put_sum(struct outlet_step *s, enum credit credit)
 	o->has_end = true;
 	if (o->state == OUTLET_CHARGING_FINISHED)
 		step_session_event(s, OUTLET_CHARGING_FINISHED);
-	else if (o->stop_at_ns == 0)
+	else if (o->stop_at_ns == 0 || s->rules->report_while_stopping)
 		step_session_event(s, OUTLET_CHARGING);
 }
 

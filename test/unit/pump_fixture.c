@@ -72,6 +72,8 @@ int fixture_setup(void **state)
 	struct memory_listener l = { .on_command = on_command, .user = f };
 
 	assert_non_null(f);
+	rules.report_while_stopping = true;
+	o.rules = rules;
 	ev_clock_manual_init(&f->clock, START_NS);
 	ev_rng_seeded_init(&f->rng, 1);
 	assert_int_equal(memory_open(&f->memory, &o), EV_OK);

@@ -110,6 +110,7 @@ static void the_app_starts_and_stops(void **state)
 	assert_int_equal(stop.job.verdict, VERDICT_APPLIED);
 	assert_int_equal(f->commands[f->n_commands - 1].change, OUTLET_APP_REQUESTS_STOP);
 	fixture_send(f, OUTLET_CHARGING, "", KWH);
+	fixture_assert_balanced(f);
 	fixture_send(f, OUTLET_DEVICE_REQUESTS_STOP, "", KWH);
 	assert_int_equal(fixture_session(f).state, OUTLET_CHARGING_FINISHED);
 	assert_int_equal(fixture_session(f).energy_mwh, 2 * KWH);
