@@ -178,18 +178,24 @@ static int on_wal(void *user, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
-/* Where shared memory is not to be had SQLite stays in another mode and calls it a success. */
+/*
+ * Where shared memory is not to be had SQLite stays in another mode and calls it a success; and
+ * the row with the mode comes before the change is written.
+ */
 static ev_err use_log(struct embedded *e, struct ev_fail *fail)
 {
 	sqlite3_stmt *st = NULL;
+	bool is_log = false;
 	int rc = sqlite3_prepare_v2(e->sql.db, "PRAGMA journal_mode=WAL", -1, &st, NULL);
 	ev_err err = EV_OK;
 
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(st);
-	if (rc != SQLITE_ROW)
+	while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		is_log = strcmp((const char *)sqlite3_column_text(st, 0), "wal") == 0;
+		rc = SQLITE_OK;
+	}
+	if (rc != SQLITE_DONE)
 		err = sql_fail(e->sql.db, rc, e->path, fail);
-	else if (strcmp((const char *)sqlite3_column_text(st, 0), "wal") != 0)
+	else if (!is_log)
 		err = ev_fail_set(fail, EV_UNSUPPORTED, 0,
 				  "%s: the file system cannot keep a write-ahead log", e->path);
 	sqlite3_finalize(st);
