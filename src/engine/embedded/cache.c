@@ -70,7 +70,7 @@ struct cache_node *cache_find(struct cache *c, const struct ev_uuid *key)
 	return node;
 }
 
-/* Two rounds at most: the first takes the marks of use away. */
+/* Gives one entry up; two rounds at most: the first takes the marks of use away. */
 static void make_room(struct cache *c)
 {
 	for (size_t i = 2 * cache_len(c); i > 0; i--) {
@@ -149,6 +149,9 @@ void cache_settle(struct cache *c)
 	c->touched = NULL;
 	c->n_touched = 0;
 	c->group++;
+	/* A large group may have gone beyond the limit. */
+	while (cache_len(c) > c->limit)
+		make_room(c);
 }
 
 void cache_drop_touched(struct cache *c)

@@ -2,7 +2,7 @@
  * engine/embedded/cache.h — rows by UUID in memory; what was not used for a round goes first.
  *
  * Entries embed `struct cache_node` first and belong to the cache.  Entries that an open group has
- * touched are never given up; the limit is exceeded instead.
+ * touched are never given up; the limit is exceeded until its end instead.
  */
 #ifndef EV_EMBEDDED_CACHE_H
 #define EV_EMBEDDED_CACHE_H
