@@ -89,6 +89,12 @@ ev_err outlet_service_message(struct outlet_service *s, struct device_job *j)
 	return answer(&j->job, EV_OK);
 }
 
+void outlet_service_settled(struct outlet_service *s, struct device_job *j)
+{
+	if (j->has_state && j->shown == OUTLET_DEVICE_REQUESTS_CHARGING)
+		show_state(s, j);
+}
+
 /* Commands are ordered by (version, index). */
 static bool is_above(uint64_t v1, unsigned i1, uint64_t v2, unsigned i2)
 {
@@ -259,6 +265,14 @@ ev_err outlet_service_person(struct outlet_service *s, struct outlet_job *j)
 	return run_person(&t, j);
 }
 
+/* The outlet as it stands, for an answer that changed nothing. */
+static ev_err load_answer(struct outlet_service *s, struct outlet_job *j)
+{
+	ev_err e = s->store->ops->load_outlet(s->store, &j->outlet_id, &j->outlet);
+
+	return e == EV_OK ? s->store->ops->load_info(s->store, &j->outlet_id, &j->info) : e;
+}
+
 ev_err outlet_service_attach(struct outlet_service *s, struct outlet_job *j)
 {
 	struct outlet_turn t = { .s = s, .outlet_id = j->outlet_id, .no_letter = true };
@@ -273,7 +287,7 @@ ev_err outlet_service_attach(struct outlet_service *s, struct outlet_job *j)
 
 		j->job.verdict = same ? VERDICT_DUPLICATE : VERDICT_REFUSED;
 		j->job.reason = REASON_ALREADY_ATTACHED;
-		return answer(&j->job, EV_OK);
+		return answer(&j->job, load_answer(s, j));
 	}
 	t.in = (struct outlet_input){ .kind = OUTLET_IN_ATTACH,
 				      .id = random_identity(s),

@@ -217,7 +217,10 @@ static ev_err run_in_group(struct pump *p, struct job *j)
 
 	if (!is_answer(e))
 		return e;
-	return settle(p);
+	e = settle(p);
+	if (e == EV_OK && j->kind == JOB_DEVICE_MESSAGE)
+		outlet_service_settled(&p->outlet, (struct device_job *)j);
+	return e;
 }
 
 /* EV_OK: all n are done and durable. */
