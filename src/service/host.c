@@ -44,6 +44,7 @@ struct host {
 	/* Under the lock: back to the loop. */
 	struct ev_list done, answered;
 	struct news_list news;
+	struct pump_snapshot counted;
 
 	atomic_bool want_events;
 	atomic_uint_fast64_t batches, largest;
@@ -107,6 +108,16 @@ static void news_move(struct news_list *to, struct news_list *from)
 	from->n = 0;
 }
 
+/* Under the lock, by the writer. */
+static void count(struct host *h)
+{
+	const struct pump *p = h->config.pump;
+
+	h->counted.pump = p->stats;
+	h->counted.outlet = p->outlet.stats;
+	h->counted.app = p->app.stats;
+}
+
 static void give_back(struct host *h, size_t n)
 {
 	struct ev_list done = { .first = NULL };
@@ -116,6 +127,7 @@ static void give_back(struct host *h, size_t n)
 	pthread_mutex_lock(&h->lock);
 	ev_list_join(&h->done, &done);
 	news_move(&h->news, &h->gathered);
+	count(h);
 	pthread_mutex_unlock(&h->lock);
 	h->config.wake(h->config.user);
 }
@@ -351,4 +363,11 @@ struct host_stats host_stats(const struct host *h)
 		.waiting = h->waiting,
 		.queries = h->waiting_queries,
 	};
+}
+
+void host_pump_stats(struct host *h, struct pump_snapshot *out)
+{
+	pthread_mutex_lock(&h->lock);
+	*out = h->counted;
+	pthread_mutex_unlock(&h->lock);
 }

@@ -73,4 +73,12 @@ void host_put_event(struct host *h, const struct stored_event *e);
 
 struct host_stats host_stats(const struct host *h);
 
+/* What the writer's parts had counted when the last batch was done. */
+struct pump_snapshot {
+	struct pump_stats pump;
+	struct outlet_service_stats outlet;
+	struct app_service_stats app;
+};
+void host_pump_stats(struct host *h, struct pump_snapshot *out);
+
 #endif
