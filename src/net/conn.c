@@ -438,7 +438,10 @@ static void expire(struct net_conn *c)
 			break;
 		}
 		stat_add(c, STAT_HEAD_TIMEOUT, 1);
-		http_refuse(c, 408);
+		if (c->link != NULL && net_link_is_ready(c->link))
+			http_refuse(c, 408);
+		else
+			conn_kill(c);
 		break;
 	case CONN_BODY:
 	case CONN_CHUNKS:

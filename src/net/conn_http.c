@@ -133,13 +133,16 @@ static size_t begin_request(struct net_conn *c, const char *p, size_t n)
 		await_body(c, &head, CONN_CHUNKS);
 		return 0;
 	}
-	c->u.http.need = (uint32_t)(size + head.content_length);
-	if (n < c->u.http.need) {
+	size_t need = size + (size_t)head.content_length;
+
+	if (n < need) {
+		c->u.http.need = (uint32_t)need;
 		await_body(c, &head, CONN_BODY);
 		return 0;
 	}
+	/* Afterwards it may be no HTTP connection any more. */
 	dispatch(c, &head, (struct ev_str){ p + size, (size_t)head.content_length });
-	return c->u.http.need;
+	return need;
 }
 
 /* Reads the kept head again, which was read before without fault, and hands the request over. */

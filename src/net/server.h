@@ -178,8 +178,8 @@ void *net_user(const struct net_server *s, struct net_handle h);
 bool net_is_open(const struct net_server *s, struct net_handle h);
 
 /*
- * The common name of the client's verified certificate, NUL-terminated, cut to cap.  EV_NOTFOUND:
- * it has shown none; EV_CLOSED.
+ * The common name of the client's verified certificate, NUL-terminated.  EV_NOTFOUND: it has shown
+ * none, or it is longer than cap - 1 bytes; EV_CLOSED.
  */
 EV_NODISCARD ev_err net_client_name(const struct net_server *s, struct net_handle h, char *out,
 				    size_t cap);

@@ -77,7 +77,13 @@ void net_link_end(struct net_link *link);
 /* At once; `closed` is not called.  Not from an event. */
 void net_link_close(struct net_link *link);
 
-/* The common name of the peer's verified certificate, NUL-terminated.  EV_NOTFOUND: none. */
+/* Whether bytes can be exchanged: false during a TLS handshake. */
+bool net_link_is_ready(struct net_link *link);
+
+/*
+ * The common name of the peer's verified certificate, NUL-terminated.  EV_NOTFOUND: none, or it is
+ * longer than cap - 1 bytes.
+ */
 EV_NODISCARD ev_err net_link_peer_name(struct net_link *link, char *out, size_t cap);
 
 /* Where the library's own warnings go; NULL (the default): nowhere.  Process-wide. */

@@ -336,25 +336,43 @@ void net_link_close(struct net_link *link)
 	lws_set_timeout(wsi_of(link), PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
 }
 
+bool net_link_is_ready(struct net_link *link)
+{
+	SSL *ssl = lws_get_ssl(wsi_of(link));
+
+	return ssl == NULL || SSL_is_init_finished(ssl);
+}
+
+static ev_err copy_common_name(const X509 *x, char *out, size_t cap)
+{
+	const X509_NAME *subject = X509_get_subject_name(x);
+	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+	unsigned char *utf8 = NULL;
+	int n = at < 0 ? -1
+		       : ASN1_STRING_to_UTF8(
+				 &utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+	/* A NUL inside would make it look like another name. */
+	bool fits = n > 0 && (size_t)n < cap && memchr(utf8, '\0', (size_t)n) == NULL;
+
+	if (fits) {
+		memcpy(out, utf8, (size_t)n);
+		out[n] = '\0';
+	}
+	OPENSSL_free(utf8);
+	return fits ? EV_OK : EV_NOTFOUND;
+}
+
 ev_err net_link_peer_name(struct net_link *link, char *out, size_t cap)
 {
-	union lws_tls_cert_info_results *info;
+	SSL *ssl = lws_get_ssl(wsi_of(link));
+	X509 *x = ssl != NULL ? SSL_get1_peer_certificate(ssl) : NULL;
+
+	if (x == NULL)
+		return EV_NOTFOUND;
 	ev_err e = EV_NOTFOUND;
 
-	if (!lws_is_ssl(wsi_of(link)))
-		return EV_NOTFOUND;
-	info = calloc(1, sizeof(*info) + cap);
-	if (info == NULL)
-		return EV_NOMEM;
-	if (lws_tls_peer_cert_info(wsi_of(link), LWS_TLS_CERT_INFO_VERIFIED, info, 0) == 0 &&
-	    info->verified != 0 &&
-	    lws_tls_peer_cert_info(wsi_of(link), LWS_TLS_CERT_INFO_COMMON_NAME, info, cap) == 0) {
-		size_t len = strnlen(info->ns.name, cap - 1);
-
-		memcpy(out, info->ns.name, len);
-		out[len] = '\0';
-		e = EV_OK;
-	}
-	free(info);
+	if (SSL_get_verify_result(ssl) == X509_V_OK)
+		e = copy_common_name(x, out, cap);
+	X509_free(x);
 	return e;
 }

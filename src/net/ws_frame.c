@@ -114,20 +114,31 @@ bool net_ws_close_code_ok(unsigned code)
 	return code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006;
 }
 
+/* 16 bytes in base64: 22 characters and two of padding. */
+static bool is_key(struct ev_str key)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	if (key.n != KEY_LEN || key.p[22] != '=' || key.p[23] != '=')
+		return false;
+	for (size_t i = 0; i < 22; i++) {
+		if (memchr(digits, key.p[i], sizeof(digits) - 1) == NULL)
+			return false;
+	}
+	return true;
+}
+
 ev_err net_ws_accept_key(struct ev_str key, char out[NET_WS_ACCEPT_LEN + 1])
 {
 	static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455, 1.3 */
-	unsigned char decoded[18];
 	unsigned char text[KEY_LEN + sizeof(guid) - 1];
 	unsigned char digest[SHA_DIGEST_LENGTH];
 
-	/* 16 bytes end in "==", and nothing else does of this length. */
-	if (key.n != KEY_LEN || key.p[22] != '=' || key.p[23] != '=')
+	if (!is_key(key))
 		return EV_INVALID;
 	memcpy(text, key.p, KEY_LEN);
 	memcpy(text + KEY_LEN, guid, sizeof(guid) - 1);
-	if (EVP_DecodeBlock(decoded, text, KEY_LEN) != (int)sizeof(decoded))
-		return EV_INVALID;
 	if (SHA1(text, sizeof(text), digest) == NULL)
 		return EV_INVALID;
 	(void)EVP_EncodeBlock((unsigned char *)out, digest, sizeof(digest)); /* always 28 */
