@@ -1,4 +1,4 @@
-/* test_embedded_backup.c — copies of a running database, what they are checked for, and the way back. */
+/* test_embedded_backup.c — copies of a running database, their verification and the way back. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <sqlite3.h>
@@ -85,7 +85,7 @@ static void a_backup_beside_a_writer_is_whole(void **state)
 		assert_verified(emb_path(&f, name), &books);
 		assert_int_equal(books.n_outlets, N_OUTLETS);
 		assert_int_equal(books.outlets_total_mwh, books.sessions_mwh);
-		/* At least all that was acknowledged before it began, nothing from after its end. */
+		/* All that was acknowledged before it began, nothing from after its end. */
 		assert_in_range(books.n_events + 1, N_OUTLETS + before, N_OUTLETS + after + 1);
 		assert_false(exists(emb_path(&f, "copy0-wal")));
 	}
