@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "codec/json_field.h"
+#include "codec/json_record.h"
 
 /* Rules */
 

@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "base/time.h"
 #include "codec/json_field.h"
+#include "codec/json_record.h"
 #include "codec/json_write.h"
 
 /* A message, and the one key that makes a frame an acknowledgement instead. */

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/time.h"
 #include "base/uuid.h"
+#include "codec/json_number.h"
 #include "core/types.h"
 
 /* More than any identifier, date or state name; a text cut to this is none of them. */

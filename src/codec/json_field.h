@@ -1,5 +1,5 @@
 /*
- * codec/json_field.h — how the values of our messages are read: the json_read_fn of each type.
+ * codec/json_field.h — how the values of our messages are read: a json_read_fn for each type.
  *
  * The target's type is named at each; it is untouched on failure.  Errors are EV_INVALID with the
  * original's text.  Source: facts/original-system.md section 3.

@@ -1,12 +1,10 @@
-/* codec/json_read.c — the lexer, the numbers and the record reader. */
+/* codec/json_read.c — see json_read.h. */
 #include "codec/json_read.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/num.h"
 
 #define CLIP 64 /* bytes of the peer's input that an error text repeats */
 
@@ -80,7 +78,7 @@ static struct ev_str char_at(const struct json_reader *r)
 	return (struct ev_str){ r->p, n };
 }
 
-static ev_err fail_got(struct json_reader *r, const char *before, const char *after)
+ev_err json_fail_got(struct json_reader *r, const char *before, const char *after)
 {
 	if (r->p == r->end)
 		return fail_end(r);
@@ -123,7 +121,7 @@ static inline bool take(struct json_reader *r, char c)
 static ev_err open_at(struct json_reader *r, char c, const char *before)
 {
 	if (!take(r, c))
-		return fail_got(r, before, "'");
+		return json_fail_got(r, before, "'");
 	if (r->depth >= JSON_DEPTH_MAX)
 		return json_fail(r, "nested too deep", EV_LIT(""), "");
 	r->depth++;
@@ -294,7 +292,7 @@ static inline ev_err read_span(struct json_reader *r, struct json_span *out)
 ev_err json_read_string(struct json_reader *r, struct json_span *out)
 {
 	if (!take(r, '"'))
-		return fail_got(r, "expected '\"' got '", "'");
+		return json_fail_got(r, "expected '\"' got '", "'");
 	return read_span(r, out);
 }
 
@@ -403,18 +401,18 @@ ev_err json_read_key(struct json_reader *r, bool *out_more, struct json_span *ou
 		return close_at(r, out_more);
 	if (!r->first) {
 		if (!take(r, ','))
-			return fail_got(r, "expected ',' or '}' got '", "'");
+			return json_fail_got(r, "expected ',' or '}' got '", "'");
 		if (!take(r, '"'))
-			return fail_got(r, "expected '\"' got '", "'");
+			return json_fail_got(r, "expected '\"' got '", "'");
 	} else if (!take(r, '"')) {
-		return fail_got(r, "expected string or '}' got '", "'");
+		return json_fail_got(r, "expected string or '}' got '", "'");
 	}
 	r->first = false;
 	e = read_span(r, &key);
 	if (e != EV_OK)
 		return e;
 	if (!take(r, ':'))
-		return fail_got(r, "expected ':' got '", "'");
+		return json_fail_got(r, "expected ':' got '", "'");
 	*out = key;
 	*out_more = true;
 	return EV_OK;
@@ -426,7 +424,7 @@ ev_err json_read_item(struct json_reader *r, bool *out_more)
 	if (r->p < r->end && *r->p == ']')
 		return close_at(r, out_more);
 	if (!r->first && !take(r, ','))
-		return fail_got(r, "expected ',' or ']' got '", "'");
+		return json_fail_got(r, "expected ',' or ']' got '", "'");
 	if (r->p == r->end)
 		return fail_end(r);
 	r->first = false;
@@ -465,7 +463,7 @@ ev_err json_read_bool(struct json_reader *r, bool *out)
 	ev_err e;
 
 	if (c != 't' && c != 'f')
-		return fail_got(r, "expected 'true' or 'false' got ", "");
+		return json_fail_got(r, "expected 'true' or 'false' got ", "");
 	e = c == 't' ? read_word(r, "true", 4) : read_word(r, "false", 5);
 	if (e == EV_OK)
 		*out = c == 't';
@@ -475,7 +473,7 @@ ev_err json_read_bool(struct json_reader *r, bool *out)
 ev_err json_read_end(struct json_reader *r)
 {
 	if (json_peek(r) >= 0)
-		return fail_got(r, "expected the end got '", "'");
+		return json_fail_got(r, "expected the end got '", "'");
 	return EV_OK;
 }
 
@@ -499,7 +497,7 @@ static ev_err skip_scalar(struct json_reader *r, int c)
 		break;
 	}
 	if (c != '-' && !is_digit((char)c))
-		return fail_got(r, "unexpected '", "'");
+		return json_fail_got(r, "unexpected '", "'");
 	/* Any run of these passes for a number that nobody reads, as in the original. */
 	while (r->p < r->end && (is_digit(*r->p) || *r->p == '.' || *r->p == '-' || *r->p == '+' ||
 				 *r->p == 'e' || *r->p == 'E'))
@@ -547,250 +545,4 @@ ev_err json_skip(struct json_reader *r, struct ev_str *out_raw)
 	if (e == EV_OK && out_raw != NULL)
 		*out_raw = (struct ev_str){ begin, (size_t)(r->p - begin) };
 	return e;
-}
-
-/* Numbers */
-
-__extension__ typedef unsigned __int128 wide;
-
-struct decimal {
-	bool negative;
-	bool any;         /* at least one digit */
-	wide significand; /* below 2^127 */
-	int64_t scale;    /* value = significand * 10^scale */
-	int digits;       /* of the significand, without leading zeros */
-};
-
-#define SIGNIFICAND_MAX (((wide)1 << 127) - 1)
-#define DIGITS_U64 18 /* this many decimal digits fit a uint64_t for certain */
-
-/* Adds the digits at r->p; false if the significand grows to 2^127. */
-static bool add_digits(struct json_reader *r, struct decimal *d)
-{
-	uint64_t low = (uint64_t)d->significand;
-
-	while (r->p < r->end && is_digit(*r->p) && d->digits < DIGITS_U64) {
-		low = low * 10 + (uint64_t)(*r->p++ - '0');
-		d->digits += low != 0;
-		d->any = true;
-		d->significand = low;
-	}
-	while (r->p < r->end && is_digit(*r->p)) {
-		wide digit = (unsigned)(*r->p++ - '0');
-
-		/* Before the product, which need not fit 128 bits. */
-		if (d->significand > (SIGNIFICAND_MAX - digit) / 10)
-			return false;
-		d->significand = d->significand * 10 + digit;
-		d->digits++;
-	}
-	return true;
-}
-
-/* `e`, `E` and what follows; false if there is no digit or it does not fit an int32_t. */
-static bool add_exponent(struct json_reader *r, struct decimal *d)
-{
-	bool negative = false;
-	int64_t v = 0;
-
-	r->p++;
-	if (r->p < r->end && (*r->p == '-' || *r->p == '+'))
-		negative = *r->p++ == '-';
-	if (r->p == r->end || !is_digit(*r->p))
-		return false;
-	while (r->p < r->end && is_digit(*r->p)) {
-		v = v * 10 + (*r->p++ - '0');
-		if (v > INT32_MAX)
-			return false;
-	}
-	d->scale += negative ? -v : v;
-	/* Below this the original's arithmetic throws (vector power_exponent_underflow). */
-	return d->scale >= -INT64_C(2147483647);
-}
-
-static bool scan_decimal(struct json_reader *r, struct decimal *d)
-{
-	if (!add_digits(r, d))
-		return false;
-	if (r->p < r->end && *r->p == '.') {
-		const char *dot = ++r->p;
-
-		d->any = true; /* `-.` reads as 0 in the original */
-		if (!add_digits(r, d))
-			return false;
-		d->scale -= r->p - dot;
-	}
-	if (!d->any)
-		return false;
-	if (r->p < r->end && (*r->p == 'e' || *r->p == 'E'))
-		return add_exponent(r, d);
-	return true;
-}
-
-/*
- * By the general reader: written anew, as the input may be of any length (leading zeros).  The
- * significand has at most 39 digits.
- */
-static bool decimal_by_text(const struct decimal *d, double *out)
-{
-	char text[64];
-	char *p = text + 40;
-	struct ev_buf b = ev_buf_over(p, sizeof(text) - 40);
-	wide v = d->significand;
-
-	ev_buf_char(&b, 'e');
-	ev_buf_i64(&b, d->scale);
-	for (; v != 0; v /= 10)
-		*--p = (char)('0' + (int)(v % 10));
-	b.len += (size_t)(b.p - p);
-	return num_parse_double((struct ev_str){ p, b.len }, out) == EV_OK;
-}
-
-static bool decimal_value(const struct decimal *d, double *out)
-{
-	static const double power[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-					1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-					1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
-	double v;
-
-	if (d->significand == 0 || d->digits + d->scale < -400) {
-		v = 0.0;
-	} else if (d->digits + d->scale > 400) {
-		v = (double)INFINITY;
-	} else if (d->significand <= UINT64_C(1) << 53 && d->scale >= -22 && d->scale <= 22) {
-		/* Both are exact doubles, so one operation rounds once. */
-		v = (double)(uint64_t)d->significand;
-		v = d->scale < 0 ? v / power[-d->scale] : v * power[d->scale];
-	} else if (!decimal_by_text(d, &v)) {
-		return false;
-	}
-	*out = d->negative ? -v : v;
-	return true;
-}
-
-static ev_err read_number(struct json_reader *r, double *out)
-{
-	struct decimal d = { 0 };
-	int c = json_peek(r);
-
-	if (c != '-' && !(c >= '0' && c <= '9'))
-		return fail_got(r, "expected a number, got ", "");
-	if (c == '-') {
-		d.negative = true;
-		r->p++;
-		if (r->end - r->p >= 8 && memcmp(r->p, "Infinity", 8) == 0) {
-			r->p += 8;
-			*out = -(double)INFINITY;
-			return EV_OK;
-		}
-	}
-	if (!scan_decimal(r, &d) || !decimal_value(&d, out)) {
-		return r->p == r->end ? fail_end(r)
-				      : json_fail(r, "expected a Double", EV_LIT(""), "");
-	}
-	return EV_OK;
-}
-
-ev_err json_read_double(struct json_reader *r, double *out)
-{
-	double v;
-	ev_err e;
-
-	if (!take(r, '"'))
-		return read_number(r, out);
-	e = read_number(r, &v);
-	if (e != EV_OK)
-		return e;
-	/* Not take(): the original allows space before a quoted number, not after it. */
-	if (r->p == r->end || *r->p != '"')
-		return fail_got(r, "expected '\"' got '", "'");
-	r->p++;
-	*out = v;
-	return EV_OK;
-}
-
-/* Records */
-
-static size_t find_field(const struct json_field *fields, size_t n, struct ev_str key, size_t hint)
-{
-	for (size_t i = 0; i < n; i++) {
-		const struct json_field *f = &fields[hint];
-
-		if (f->key_len == key.n && memcmp(f->key, key.p, key.n) == 0)
-			return hint;
-		if (++hint == n)
-			hint = 0;
-	}
-	return n;
-}
-
-static size_t match_key(const struct json_field *fields, size_t n, const struct json_span *key,
-			size_t hint)
-{
-	char text[JSON_KEY_MAX];
-	size_t len;
-
-	if (!key->escaped)
-		return find_field(fields, n, key->raw, hint);
-	len = json_unescape(key, text, sizeof(text));
-	return len > sizeof(text) ? n : find_field(fields, n, (struct ev_str){ text, len }, hint);
-}
-
-static ev_err read_field(struct json_reader *r, const struct json_field *f, void *record,
-			 bool *out_seen)
-{
-	bool is_null = false;
-	ev_err e;
-
-	r->field = f->key;
-	e = (f->flags & JSON_NULLABLE) != 0 ? json_read_null(r, &is_null) : EV_OK;
-	if (e == EV_OK && !is_null)
-		e = f->read(r, (char *)record + f->offset);
-	*out_seen = !is_null;
-	r->field = NULL;
-	return e;
-}
-
-ev_err json_read_record(struct json_reader *r, const struct json_field *fields, size_t n,
-			void *record, uint32_t *out_seen)
-{
-	uint32_t given = 0, seen = 0;
-	size_t hint = 0; /* keys mostly come in the table's order */
-	ev_err e = json_read_object(r);
-
-	assert(n > 0 && n <= JSON_FIELDS_MAX);
-	while (e == EV_OK) {
-		struct json_span key;
-		bool more, has;
-		size_t i;
-
-		e = json_read_key(r, &more, &key);
-		if (e != EV_OK || !more)
-			break;
-		i = match_key(fields, n, &key, hint);
-		if (i == n) {
-			e = json_skip(r, NULL);
-			continue;
-		}
-		if ((given >> i & 1) != 0)
-			return json_fail(r, "duplicate", EV_LIT(""), "");
-		given |= UINT32_C(1) << i;
-		e = read_field(r, &fields[i], record, &has);
-		seen |= (uint32_t)has << i;
-		hint = i + 1 < n ? i + 1 : 0;
-	}
-	if (e == EV_OK)
-		*out_seen = seen;
-	return e;
-}
-
-ev_err json_require(struct json_reader *r, const struct json_field *fields, size_t n, uint32_t seen)
-{
-	for (size_t i = 0; i < n; i++) {
-		if ((fields[i].flags & JSON_OPTIONAL) == 0 && (seen >> i & 1) == 0) {
-			r->field = fields[i].key;
-			return json_fail(r, "missing", EV_LIT(""), "");
-		}
-	}
-	return EV_OK;
 }

@@ -61,12 +61,6 @@ EV_NODISCARD ev_err json_read_item(struct json_reader *r, bool *out_more);
 
 EV_NODISCARD ev_err json_read_string(struct json_reader *r, struct json_span *out);
 
-/*
- * A number, bare or quoted, in any form the original takes (`007.5`, `1.`, `" 1.5"`, `-Infinity`);
- * too large becomes infinite, too small zero.  A significand of 2^127 or more is refused.
- */
-EV_NODISCARD ev_err json_read_double(struct json_reader *r, double *out);
-
 EV_NODISCARD ev_err json_read_bool(struct json_reader *r, bool *out);
 
 /* *out true and the token taken if `null` is next; else *out false and nothing taken. */
@@ -94,44 +88,10 @@ size_t json_unescape(const struct json_span *s, char *out, size_t cap);
 EV_NODISCARD ev_err json_fail(struct json_reader *r, const char *before, struct ev_str input,
 			      const char *after);
 
-/* --- Records: each message is declared once, as a table of its fields. --- */
-
-/* Reads one value into *target, whose type the function knows. */
-typedef ev_err (*json_read_fn)(struct json_reader *r, void *target);
-
-enum json_field_flags {
-	JSON_REQUIRED = 0,
-	JSON_OPTIONAL = 1, /* may be missing */
-	JSON_NULLABLE = 2, /* `null` counts as missing */
-};
-
-struct json_field {
-	const char *key;
-	size_t key_len;
-	json_read_fn read;
-	size_t offset; /* of the target in the record */
-	unsigned flags;
-};
-
-#define JSON_FIELD(type, member, name, fn, how)                                                    \
-	{                                                                                          \
-		.key = (name), .key_len = sizeof(name) - 1, .read = (fn),                          \
-		.offset = offsetof(type, member), .flags = (how)                                   \
-	}
-
-#define JSON_FIELDS_MAX 32
-#define JSON_KEY_MAX 64 /* bytes of an escaped key; a longer one is none of ours */
-
 /*
- * Reads one object into the record: unknown keys are skipped, a key given twice is an error.
- * *out_seen gets bit i for each field i that was given (and was not a null that counts as missing).
- * n <= JSON_FIELDS_MAX.  Missing fields are not looked at: see json_require.
+ * The same for something else than was expected: input is the character at the reader's place, or
+ * the text says that the input ended.
  */
-EV_NODISCARD ev_err json_read_record(struct json_reader *r, const struct json_field *fields,
-				     size_t n, void *record, uint32_t *out_seen);
-
-/* Fails with `.key(missing)` for the first field that is not optional and not in `seen`. */
-EV_NODISCARD ev_err json_require(struct json_reader *r, const struct json_field *fields, size_t n,
-				 uint32_t seen);
+EV_NODISCARD ev_err json_fail_got(struct json_reader *r, const char *before, const char *after);
 
 #endif

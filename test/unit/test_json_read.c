@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "codec/json_field.h"
+#include "codec/json_record.h"
 #include "vectors.h"
 
 static struct json_reader reader_over(const char *json, struct json_error *error)
