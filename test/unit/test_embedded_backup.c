@@ -99,12 +99,15 @@ static void a_backup_beside_a_writer_is_whole(void **state)
 static void a_backup_takes_what_is_still_in_the_log(void **state)
 {
 	struct energy_books books;
+	struct stat st;
 	struct emb f;
 
 	(void)state;
 	start(&f);
 	assert_true(exists(emb_path(&f, EMBEDDED_FILE "-wal")));
 	assert_backed_up(&f, emb_path(&f, "copy"));
+	assert_int_equal(stat(emb_path(&f, "copy"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
 	assert_verified(emb_path(&f, "copy"), &books);
 	assert_int_equal(books.n_events, N_OUTLETS);
 	emb_deinit(&f);
@@ -119,7 +122,7 @@ static void a_backup_replaces_nothing_and_leaves_nothing_half(void **state)
 	start(&f);
 	assert_backed_up(&f, emb_path(&f, "copy"));
 	assert_int_equal(embedded_backup(f.dir, emb_path(&f, "copy"), &fail), EV_EXISTS);
-	assert_int_equal(embedded_backup(f.dir, emb_path(&f, "no/such/copy"), &fail), EV_IO);
+	assert_int_equal(embedded_backup(f.dir, emb_path(&f, "no/such/copy"), &fail), EV_NOTFOUND);
 	assert_int_equal(embedded_backup("/nonexistent", emb_path(&f, "other"), &fail),
 			 EV_NOTFOUND);
 	assert_false(exists(emb_path(&f, "other")));

@@ -381,6 +381,12 @@ static void after_an_error_the_group_is_lost(void **state)
 	assert_int_equal(err, EV_FULL);
 	assert_int_equal(disarm(), 1);
 	assert_int_equal(emb_report(&f, 1, 1), EV_FULL);
+	/* These would write first, so that SQL sees the group: not in a lost one. */
+	struct ev_uuid id = emb_id('o', 1), out[4];
+	size_t n = 0;
+
+	assert_int_equal(f.s->ops->live_sessions(f.s, &id, out, 4, &n), EV_FULL);
+	assert_int_equal(f.s->ops->due_outlets(f.s, INT64_MAX, out, 4, &n), EV_FULL);
 	assert_int_equal(f.s->ops->end(f.s), EV_FULL);
 	assert_int_equal(emb_report_alone(&f, 1, 1), EV_OK);
 	assert_int_equal(emb_books(&f).n_outlets, MANY);

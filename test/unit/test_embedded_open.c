@@ -68,7 +68,7 @@ static void a_new_directory_is_made_private(void **state)
 {
 	struct emb f;
 	struct stat st;
-	char dir[128];
+	char dir[128], file[256];
 
 	(void)state;
 	emb_init(&f);
@@ -77,6 +77,9 @@ static void a_new_directory_is_made_private(void **state)
 	emb_open(&f);
 	assert_int_equal(stat(dir, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
+	(void)snprintf(file, sizeof(file), "%s/%s", dir, EMBEDDED_FILE);
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
 	emb_close(&f);
 	emb_remove_dir(dir);
 	emb_deinit(&f);

@@ -112,7 +112,9 @@ static ev_err copy_verified(const char *source, const char *target, struct ev_fa
 	if (err != EV_OK)
 		return err;
 	(void)unlink(temporary); /* of a copy that was cut off */
-	err = copy_database(source, temporary, fail);
+	err = private_file(temporary, fail);
+	if (err == EV_OK)
+		err = copy_database(source, temporary, fail);
 	if (err == EV_OK)
 		err = sync_path(temporary, fail);
 	if (err == EV_OK)

@@ -38,6 +38,16 @@ ev_err errno_fail(struct ev_fail *fail, int sys, const char *what, const char *p
 	return ev_fail_set(fail, errno_map(sys), sys, "%s %s: %s", what, path, strerror(sys));
 }
 
+ev_err private_file(const char *path, struct ev_fail *fail)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return errno == EEXIST ? EV_OK : errno_fail(fail, errno, "create", path);
+	(void)close(fd);
+	return EV_OK;
+}
+
 static ev_err held(int fd, const char *dir, struct ev_fail *fail)
 {
 	char pid[32];

@@ -15,6 +15,12 @@
  */
 EV_NODISCARD ev_err dirlock_take(const char *dir, int *out_fd, struct ev_fail *fail);
 
+/*
+ * Creates the file, readable for its owner alone, if it is not there: SQLite would let others read
+ * it too.  EV_DENIED, EV_FULL, EV_NOTFOUND, EV_IO.
+ */
+EV_NODISCARD ev_err private_file(const char *path, struct ev_fail *fail);
+
 /* Our code for an errno: EV_DENIED, EV_FULL, EV_NOTFOUND, EV_NOMEM, EV_IO. */
 ev_err errno_map(int sys);
 /* The same, with a text "what path: why". */

@@ -213,6 +213,8 @@ static ev_err open_database(struct embedded *e, struct ev_fail *fail)
 	ev_err err = look(e->path, &found, fail);
 
 	if (err == EV_OK)
+		err = private_file(e->path, fail);
+	if (err == EV_OK)
 		err = sql_open(&e->sql, &o, store_sql_texts, SQL_STORE_COUNT, fail);
 	if (err != EV_OK)
 		return err;

@@ -101,11 +101,18 @@ static ev_err write_outlet(struct embedded *e, struct outlet_entry *o)
 	return err;
 }
 
+/*
+ * Some failures roll the transaction back by themselves; what a lost group wrote after that would
+ * be durable at once.
+ */
 ev_err group_flush_sessions(struct embedded *e)
 {
 	const struct cache_dirty *dirty = NULL;
 	size_t n = 0;
-	ev_err err = cache_list_dirty(&e->sessions, &dirty, &n);
+	ev_err err = e->group.lost;
+
+	if (err == EV_OK)
+		err = cache_list_dirty(&e->sessions, &dirty, &n);
 
 	for (size_t i = 0; err == EV_OK && i < n; i++) {
 		struct session_entry *s = (struct session_entry *)dirty[i].node;
@@ -117,14 +124,17 @@ ev_err group_flush_sessions(struct embedded *e)
 		s->reindex = false;
 		e->counts.rows_written++;
 	}
-	return err == EV_OK ? EV_OK : group_lose(e, err, "write a session");
+	return err == EV_OK || err == e->group.lost ? err : group_lose(e, err, "write a session");
 }
 
 ev_err group_flush_outlets(struct embedded *e)
 {
 	const struct cache_dirty *dirty = NULL;
 	size_t n = 0;
-	ev_err err = cache_list_dirty(&e->outlets, &dirty, &n);
+	ev_err err = e->group.lost;
+
+	if (err == EV_OK)
+		err = cache_list_dirty(&e->outlets, &dirty, &n);
 
 	for (size_t i = 0; err == EV_OK && i < n; i++) {
 		err = write_outlet(e, (struct outlet_entry *)dirty[i].node);
@@ -133,7 +143,7 @@ ev_err group_flush_outlets(struct embedded *e)
 		dirty[i].node->dirty = false;
 		e->counts.rows_written++;
 	}
-	return err == EV_OK ? EV_OK : group_lose(e, err, "write an outlet");
+	return err == EV_OK || err == e->group.lost ? err : group_lose(e, err, "write an outlet");
 }
 
 static void trim_effects(struct effects *f)
