@@ -271,6 +271,38 @@ static void metrics_have_one_head_a_name(void **state)
 	}
 }
 
+static void read_file(const char *name, char *text, size_t cap)
+{
+	char path[1024];
+	FILE *file;
+	size_t n;
+
+	snprintf(path, sizeof(path), "%s/../../docs/%s", TEST_VECTORS, name);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	n = fread(text, 1, cap - 1, file);
+	text[n] = '\0';
+	assert_int_equal(fclose(file), 0);
+	assert_true(n > 0 && n < cap - 1);
+}
+
+static void every_metric_is_explained(void **state)
+{
+	struct api_fixture *f = *state;
+	static char text[65536];
+
+	read_file("metrics.md", text, sizeof(text));
+	assert_int_equal(ask(f, API_APP, "GET", "/metrics", NULL), 200);
+	for (const char *at = f->body; (at = strstr(at, "# TYPE ")) != NULL; at++) {
+		char quoted[160];
+
+		snprintf(quoted, sizeof(quoted), "`%.*s`", (int)strcspn(at + 7, " "), at + 7);
+		if (strstr(text, quoted) == NULL)
+			print_message("not in docs/metrics.md: %s\n", quoted);
+		assert_non_null(strstr(text, quoted));
+	}
+}
+
 /* --- documents --- */
 
 static struct json_object *load_document(struct api_fixture *f, enum api_role role)
@@ -418,6 +450,7 @@ int main(void)
 		cmocka_unit_test(more_checks_than_fit_are_left_out),
 		TEST(metrics_show_what_everybody_counted),
 		TEST(metrics_have_one_head_a_name),
+		TEST(every_metric_is_explained),
 		TEST(the_documents_have_every_route_and_no_other),
 		TEST(the_documents_name_the_parameters_of_each_path),
 		TEST(the_books_are_shown_and_balance),
