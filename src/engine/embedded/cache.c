@@ -76,6 +76,7 @@ static void make_room(struct cache *c)
 	for (size_t i = 2 * cache_len(c); i > 0; i--) {
 		struct cache_node *node = c->hand;
 
+		assert(node != NULL);
 		if (!node->used && node->touched_in != c->group) {
 			forget(c, node);
 			return;

@@ -38,7 +38,7 @@ static ev_err read_outlet(struct embedded *e, const struct ev_uuid *id, struct o
 ev_err outlet_entry_load(struct embedded *e, const struct ev_uuid *id, struct outlet_entry **out)
 {
 	struct cache_node *node = cache_find(&e->outlets, id);
-	struct outlet_entry read;
+	struct outlet_entry read = { .last_event = 0 };
 
 	if (node != NULL) {
 		*out = (struct outlet_entry *)node;
@@ -90,7 +90,7 @@ static ev_err read_session(struct embedded *e, const struct ev_uuid *id, struct 
 ev_err session_entry_load(struct embedded *e, const struct ev_uuid *id, struct session_entry **out)
 {
 	struct cache_node *node = cache_find(&e->sessions, id);
-	struct session_entry read;
+	struct session_entry read = { .reindex = false };
 
 	if (node != NULL) {
 		*out = (struct session_entry *)node;
