@@ -15,6 +15,8 @@ struct subcommand {
 };
 
 static const struct subcommand subcommands[] = {
+	{ "serve", cmd_serve, "run the server" },
+	{ "demo", cmd_demo, "a server with six simulated outlets, to look at" },
 	{ "simulate", cmd_simulate, "outlets and customers against a running server" },
 	{ "outlet", cmd_outlet, "list, add, change, finish, … outlets" },
 	{ "customer", cmd_customer, "list, add, block, … customers" },
