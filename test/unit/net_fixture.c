@@ -29,7 +29,7 @@ static int64_t now_ms(void)
 
 /* --- handlers --- */
 
-static struct fixture_event *note(struct fixture *f, int what, struct net_handle h)
+static struct fixture_event *note(struct fixture *f, enum fixture_seen what, struct net_handle h)
 {
 	static struct fixture_event overflow;
 

@@ -16,9 +16,11 @@
 
 #define FIXTURE_MAX_EVENTS 64
 
+enum fixture_seen { SEEN_REQUEST, SEEN_WS_REQUEST, SEEN_MESSAGE, SEEN_CLOSE, SEEN_GONE, SEEN_ROOM };
+
 /* What the handlers saw, in order. */
 struct fixture_event {
-	enum { SEEN_REQUEST, SEEN_WS_REQUEST, SEEN_MESSAGE, SEEN_CLOSE, SEEN_GONE, SEEN_ROOM } what;
+	enum fixture_seen what;
 	struct net_handle handle;
 	void *conn_user;
 	unsigned code;
