@@ -53,13 +53,16 @@ static ev_err reject_unreadable(struct outlet_service *s, struct device_job *j)
 	return s->store->ops->commit(s->store, &u, 1, &result);
 }
 
-static void show_state(struct outlet_service *s, struct device_job *j)
+/* An outlet that does not exist has no state to show. */
+static ev_err show_state(struct outlet_service *s, struct device_job *j)
 {
 	struct outlet o;
+	ev_err e = s->store->ops->load_outlet(s->store, &j->outlet_id, &o);
 
-	j->has_state = s->store->ops->load_outlet(s->store, &j->outlet_id, &o) == EV_OK;
+	j->has_state = e == EV_OK;
 	if (j->has_state)
 		j->shown = outlet_shown_state(&o);
+	return e == EV_NOTFOUND ? EV_OK : e;
 }
 
 ev_err outlet_service_message(struct outlet_service *s, struct device_job *j)
@@ -70,7 +73,7 @@ ev_err outlet_service_message(struct outlet_service *s, struct device_job *j)
 	if (!j->decoded) {
 		e = reject_unreadable(s, j);
 		if (e == EV_OK)
-			show_state(s, j);
+			e = show_state(s, j);
 		return answer(&j->job, e);
 	}
 	t.in = (struct outlet_input){ .kind = OUTLET_IN_DEVICE,
@@ -89,10 +92,11 @@ ev_err outlet_service_message(struct outlet_service *s, struct device_job *j)
 	return answer(&j->job, EV_OK);
 }
 
-void outlet_service_settled(struct outlet_service *s, struct device_job *j)
+ev_err outlet_service_settled(struct outlet_service *s, struct device_job *j)
 {
-	if (j->has_state && j->shown == OUTLET_DEVICE_REQUESTS_CHARGING)
-		show_state(s, j);
+	if (!j->has_state || j->shown != OUTLET_DEVICE_REQUESTS_CHARGING)
+		return EV_OK;
+	return answer(&j->job, show_state(s, j));
 }
 
 /* Commands are ordered by (version, index). */

@@ -39,7 +39,7 @@ struct outlet_service {
 /* Each fills the job's answer; the return value is job.err as well. */
 ev_err outlet_service_message(struct outlet_service *s, struct device_job *j);
 /* Once all events of the job's group settled: a request may have been answered by then. */
-void outlet_service_settled(struct outlet_service *s, struct device_job *j);
+ev_err outlet_service_settled(struct outlet_service *s, struct device_job *j);
 ev_err outlet_service_command_ack(struct outlet_service *s, struct command_job *j);
 ev_err outlet_service_commands(struct outlet_service *s, struct command_job *j);
 ev_err outlet_service_create(struct outlet_service *s, struct outlet_job *j);

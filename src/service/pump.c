@@ -219,7 +219,7 @@ static ev_err run_in_group(struct pump *p, struct job *j)
 		return e;
 	e = settle(p);
 	if (e == EV_OK && j->kind == JOB_DEVICE_MESSAGE)
-		outlet_service_settled(&p->outlet, (struct device_job *)j);
+		e = outlet_service_settled(&p->outlet, (struct device_job *)j);
 	return e;
 }
 
