@@ -76,11 +76,13 @@ static void print_summary(const struct simulation *s, const char *fault)
 	simulation_summary(s, &sum);
 	num_write_mwh(&kwh, sum.acknowledged_mwh);
 	text[kwh.len] = '\0';
-	printf("\n%llu sessions, %llu messages (%llu sent again), %llu commands; acknowledged %s kWh\n",
+	printf("\n%llu sessions, %llu messages (%llu sent again), %llu commands; "
+	       "acknowledged %s kWh\n",
 	       (unsigned long long)sum.sessions, (unsigned long long)sum.messages,
 	       (unsigned long long)sum.resent, (unsigned long long)sum.commands, text);
 	if (fault == NULL)
-		printf("every outlet's total grew by exactly what it reported, and the books balance\n");
+		printf("every outlet's total grew by exactly what it reported, "
+		       "and the books balance\n");
 	else
 		printf("THE ENERGY DOES NOT ADD UP: %s\n", fault);
 }

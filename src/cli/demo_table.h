@@ -1,4 +1,4 @@
-/* cli/demo_table.h — what the demo shows of its outlets: a live table, or lines without a terminal. */
+/* cli/demo_table.h — what the demo shows: a live table, or lines where there is no terminal. */
 #ifndef EV_CLI_DEMO_TABLE_H
 #define EV_CLI_DEMO_TABLE_H
 

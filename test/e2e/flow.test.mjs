@@ -181,7 +181,8 @@ test('events are told live, and from where a listener stopped', async () => {
     for await (const chunk of r.body) {
       text += Buffer.from(chunk).toString();
       for (let at; (at = text.indexOf('\n\n')) >= 0; text = text.slice(at + 2)) {
-        const event = Object.fromEntries(text.slice(0, at).split('\n').map((l) => [l.slice(0, l.indexOf(':')), l.slice(l.indexOf(':') + 1).trim()]));
+        const lines = text.slice(0, at).split('\n');
+        const event = Object.fromEntries(lines.map((l) => [l.slice(0, l.indexOf(':')), l.slice(l.indexOf(':') + 1).trim()]));
         if (event.data) seen.push({ id: event.id, ...JSON.parse(event.data) });
       }
     }
