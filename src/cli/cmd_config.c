@@ -24,6 +24,12 @@ static void write_help(const struct config *c, struct ev_buf *b)
 	config_help(b);
 }
 
+int settings_help(void)
+{
+	printf("\nSettings (options, EVCHARGE_NAME, lines `name = value` in a file):\n");
+	return print_with(write_help, NULL);
+}
+
 static int run_print(int argc, char *const *argv)
 {
 	struct ev_fail fail = { .code = EV_OK };
@@ -113,6 +119,5 @@ int cmd_config(int argc, char **argv)
 
 	if (code != CLI_OK || !cli_wants_help(argc, argv))
 		return code;
-	printf("\nSettings (options, EVCHARGE_NAME, lines `name = value` in a file):\n");
-	return print_with(write_help, NULL);
+	return settings_help();
 }

@@ -189,7 +189,8 @@ static int run_simulate(const struct args *a)
 {
 	EV_CLEANUP(simulation_freep) struct simulation *s = NULL;
 	struct plan plan = { .options = simulation_options_usual(), .seconds = FOR_DEFAULT_S };
-	struct progress progress = { .terminal = isatty(STDERR_FILENO) == 1 };
+	struct progress progress = { .terminal = isatty(STDERR_FILENO) == 1,
+				     .last_ns = ev_clock_mono_ns(ev_clock_os()) };
 	struct ev_fail fail = { .code = EV_OK };
 	struct client c;
 	ev_err e = read_options(a, &plan, &fail);

@@ -21,6 +21,9 @@ int cmd_send(int argc, char **argv);
 int cmd_session(int argc, char **argv);
 int cmd_simulate(int argc, char **argv);
 
+/* All settings with their help on stdout; the exit code. */
+int settings_help(void);
+
 /* A log on stderr, as the settings have it. */
 void serve_log_init(struct ev_log *log, const struct config *c);
 

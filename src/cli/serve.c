@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/config.h"
 #include "cli/runtime.h"
@@ -66,8 +67,13 @@ int cmd_serve(int argc, char **argv)
 	struct ev_fail fail = { .code = EV_OK };
 	struct config config;
 	struct ev_log log;
-	ev_err e = load(&s, &config, &fail);
+	ev_err e;
 
+	if (cli_wants_help(argc, argv)) {
+		printf("evcharge serve [SETTING...]: run the server until SIGTERM or SIGINT\n");
+		return settings_help();
+	}
+	e = load(&s, &config, &fail);
 	if (e != EV_OK) {
 		fprintf(stderr, "evcharge serve: %s\n", fail.text);
 		return e == EV_INVALID ? 2 : 1;
