@@ -200,6 +200,25 @@ static void write_id(struct json_writer *w, const struct message_id *id)
 		json_write_null(w);
 }
 
+static void write_reason(struct json_writer *w, const struct gateway_answer *a)
+{
+	char text[256];
+	struct ev_buf b = ev_buf_over(text, sizeof(text));
+
+	json_write_key(w, "reason");
+	if (a->reason == REASON_NONE) {
+		json_write_null(w);
+		return;
+	}
+	ev_buf_z(&b, reason_text(a->reason));
+	if (a->detail[0] != '\0') {
+		ev_buf_z(&b, ": ");
+		ev_buf_z(&b, a->detail);
+	}
+	assert(!b.overflow);
+	json_write_string(w, ev_buf_str(&b));
+}
+
 void gateway_answer_encode(const struct gateway_answer *a, struct ev_buf *b)
 {
 	struct json_writer w = json_writer_over(b);
@@ -208,11 +227,7 @@ void gateway_answer_encode(const struct gateway_answer *a, struct ev_buf *b)
 	write_id(&w, &a->ack);
 	json_write_key(&w, "verdict");
 	json_write_z(&w, verdict_text(a->verdict));
-	json_write_key(&w, "reason");
-	if (a->reason != REASON_NONE)
-		json_write_z(&w, reason_text(a->reason));
-	else
-		json_write_null(&w);
+	write_reason(&w, a);
 	json_write_key(&w, "outletState");
 	if (a->has_state)
 		json_write_z(&w, outlet_state_text(a->state));

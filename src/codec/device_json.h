@@ -76,6 +76,8 @@ struct gateway_frame {
 EV_NODISCARD ev_err gateway_frame_decode(struct ev_str in, struct gateway_frame *out,
 					 struct json_error *error);
 
+#define GATEWAY_DETAIL_MAX 120
+
 /* To a device: what became of its message. */
 struct gateway_answer {
 	struct message_id ack; /* of the message; none is written as null */
@@ -83,9 +85,10 @@ struct gateway_answer {
 	enum reason reason; /* REASON_NONE is written as null */
 	bool has_state;
 	enum outlet_state state;
+	char detail[GATEWAY_DETAIL_MAX + 1]; /* follows the reason; UTF-8, "" if there is none */
 };
 
-#define GATEWAY_ANSWER_MAX 640
+#define GATEWAY_ANSWER_MAX (640 + 6 * GATEWAY_DETAIL_MAX) /* every character escaped */
 /* {"ack":…,"verdict":…,"reason":…,"outletState":…} */
 void gateway_answer_encode(const struct gateway_answer *a, struct ev_buf *b);
 

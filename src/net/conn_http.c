@@ -118,7 +118,7 @@ static size_t begin_request(struct net_conn *c, const char *p, size_t n)
 	int bad = net_http_head_parse(p, size, &head);
 
 	if (bad != 0) {
-		stat_add(c, STAT_BAD_REQUEST, 1);
+		stat_add(c, bad == 431 ? STAT_HEAD_TOO_BIG : STAT_BAD_REQUEST, 1);
 		http_refuse(c, bad);
 		return n;
 	}
@@ -327,9 +327,34 @@ ev_err net_reply(struct net_server *s, struct net_handle h, const struct net_res
 	return e;
 }
 
+/* What to tell people whose request was not even handed over. */
+static const char *refusal_text(int status)
+{
+	static const struct {
+		int status;
+		const char *text;
+	} texts[] = {
+		{ 400, "this is no HTTP/1.1 request" },
+		{ 408, "the request did not come in time" },
+		{ 413, "the body is longer than this server takes" },
+		{ 414, "the request's target does not end" },
+		{ 426, "WebSocket version 13 is what is spoken here" },
+		{ 431, "the request's head is longer than this server takes" },
+		{ 501, "this method is not known here" },
+		{ 503, "out of memory" },
+		{ 505, "HTTP/1.1 is what is spoken here" },
+	};
+
+	for (size_t i = 0; i < EV_ARRAY_LEN(texts); i++) {
+		if (texts[i].status == status)
+			return texts[i].text;
+	}
+	return net_status_text(status);
+}
+
 void http_refuse(struct net_conn *c, int status)
 {
-	char text[160];
+	char text[256];
 	struct ev_buf b = ev_buf_over(text, sizeof(text));
 	struct net_header headers[] = {
 		{ EV_LIT("Content-Type"), EV_LIT("application/problem+json") },
@@ -340,7 +365,9 @@ void http_refuse(struct net_conn *c, int status)
 	ev_buf_z(&b, net_status_text(status));
 	ev_buf_z(&b, "\",\"status\":");
 	ev_buf_u64(&b, (uint64_t)status);
-	ev_buf_char(&b, '}');
+	ev_buf_z(&b, ",\"detail\":\"");
+	ev_buf_z(&b, refusal_text(status));
+	ev_buf_z(&b, "\"}");
 	struct net_response r = {
 		.status = status,
 		.headers = headers,

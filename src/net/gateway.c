@@ -253,14 +253,15 @@ static void on_ws_request(void *user, const struct net_request *req)
 	int status;
 
 	if (!gateway_path(req->path, &id, &rest) || rest.n != 0) {
-		gateway_refuse(g, req->handle, 404, "devices connect at /devices/{outletId}");
+		gateway_refuse(g, req->handle,
+			       ev_str_starts(req->path, EV_LIT("/devices/")) ? 422 : 404,
+			       "devices connect at /devices/{outletId}, a UUID");
 		return;
 	}
 	status = g->config.authorize(g->config.user, &id, req);
 	if (status != 0) {
-		ev_counter_inc(&g->n.refused);
 		ev_warn(g->config.log, "device.refused", EV_KUUID("outlet", &id));
-		gateway_refuse(g, req->handle, status, "the device's credentials are not right");
+		gateway_refuse_access(g, req->handle, status);
 		return;
 	}
 	open_conn(g, &id, req);

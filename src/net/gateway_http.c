@@ -5,33 +5,36 @@
 
 #include "base/num.h"
 #include "codec/json_write.h"
+#include "net/access.h"
 #include "net/gateway_internal.h"
 
 #define WAIT_MAX_S 60
 #define JSON_TYPE "application/json"
 
-static void reply(struct gateway *g, struct net_handle h, int status, const char *type,
-		  struct ev_str body)
+static void reply_with(struct gateway *g, struct net_handle h, int status, const char *type,
+		       const struct net_header *extra, struct ev_str body)
 {
-	struct net_header headers[] = {
-		{ EV_LIT("content-type"), ev_str_from(type) },
-		{ EV_LIT("retry-after"), EV_LIT("1") },
-	};
+	struct net_header headers[2] = { { EV_LIT("content-type"), ev_str_from(type) } };
 	struct net_response r = {
-		.status = status,
-		.headers = headers,
-		.n_headers = status == 503 || status == 429 ? 2 : 1,
-		.body = body,
+		.status = status, .headers = headers, .n_headers = 1, .body = body
 	};
 	ev_err e;
 
+	if (extra != NULL)
+		headers[r.n_headers++] = *extra;
 	if (status == 204)
 		r.n_headers = 0;
 	e = net_reply(g->config.server, h, &r);
 	(void)e; /* the peer has left: nobody waits for it */
 }
 
-void gateway_refuse(struct gateway *g, struct net_handle request, int status, const char *detail)
+static void reply(struct gateway *g, struct net_handle h, struct ev_str body)
+{
+	reply_with(g, h, 200, JSON_TYPE, NULL, body);
+}
+
+static void refuse_with(struct gateway *g, struct net_handle request, int status,
+			const char *detail, const struct net_header *extra)
 {
 	char text[512];
 	struct ev_buf b = ev_buf_over(text, sizeof(text));
@@ -47,7 +50,27 @@ void gateway_refuse(struct gateway *g, struct net_handle request, int status, co
 	json_write_key(&w, "detail");
 	json_write_z(&w, detail);
 	json_write_object_end(&w);
-	reply(g, request, status, "application/problem+json", ev_buf_str(&b));
+	reply_with(g, request, status, "application/problem+json", extra, ev_buf_str(&b));
+}
+
+void gateway_refuse(struct gateway *g, struct net_handle request, int status, const char *detail)
+{
+	struct net_header retry = { EV_LIT("retry-after"), EV_LIT("1") };
+
+	refuse_with(g, request, status, detail, status == 503 || status == 429 ? &retry : NULL);
+}
+
+void gateway_refuse_access(struct gateway *g, struct net_handle request, int status)
+{
+	struct net_header challenge = { EV_LIT("www-authenticate"),
+					EV_LIT(ACCESS_CHALLENGE_DEVICE) };
+
+	ev_counter_inc(&g->n.refused);
+	if (status == 401)
+		refuse_with(g, request, status, "credentials of this outlet are needed",
+			    &challenge);
+	else
+		refuse_with(g, request, status, access_text(ACCESS_FOREIGN), NULL);
 }
 
 bool gateway_path(struct ev_str path, struct ev_uuid *out_id, struct ev_str *out_rest)
@@ -105,7 +128,7 @@ static void answer_post(struct post *p)
 	if (p->is_array)
 		ev_buf_char(&b, ']');
 	assert(!b.overflow);
-	reply(p->g, p->request, 200, JSON_TYPE, ev_buf_str(&b));
+	reply(p->g, p->request, ev_buf_str(&b));
 	free(text);
 }
 
@@ -243,7 +266,7 @@ static void reply_commands(struct gateway *g, struct net_handle request,
 	ev_buf_char(&b, ']');
 	assert(!b.overflow);
 	ev_counter_add(&g->n.commands, n);
-	reply(g, request, 200, JSON_TYPE, ev_buf_str(&b));
+	reply(g, request, ev_buf_str(&b));
 	free(text);
 }
 
@@ -364,7 +387,7 @@ static void on_posted_ack_done(struct job_owner *owner, struct job *j)
 	struct posted_ack *a = (struct posted_ack *)owner;
 
 	if (j->err == EV_OK)
-		reply(a->g, a->request, 204, JSON_TYPE, (struct ev_str){ NULL, 0 });
+		reply_with(a->g, a->request, 204, JSON_TYPE, NULL, (struct ev_str){ NULL, 0 });
 	else
 		gateway_refuse(a->g, a->request, 503, "try again later");
 	free(a);
@@ -427,11 +450,9 @@ static enum route find_route(struct ev_str rest, struct ev_str *out_command)
 
 static void refuse_method(struct gateway *g, struct net_handle request, const char *allow)
 {
-	struct net_header headers[] = { { EV_LIT("allow"), ev_str_from(allow) } };
-	struct net_response r = { .status = 405, .headers = headers, .n_headers = 1 };
-	ev_err e = net_reply(g->config.server, request, &r);
+	struct net_header header = { EV_LIT("allow"), ev_str_from(allow) };
 
-	(void)e;
+	refuse_with(g, request, 405, "the route knows another method", &header);
 }
 
 static void run_route(struct gateway *g, const struct net_request *req, enum route route,
@@ -494,8 +515,7 @@ void gateway_on_request(void *user, const struct net_request *req)
 	}
 	status = g->config.authorize(g->config.user, &id, req);
 	if (status != 0) {
-		ev_counter_inc(&g->n.refused);
-		gateway_refuse(g, req->handle, status, "the device's credentials are not right");
+		gateway_refuse_access(g, req->handle, status);
 		return;
 	}
 	run_route(g, req, route, &id, command_id);

@@ -108,6 +108,8 @@ void gateway_poll_command(struct gateway_device *d, const struct device_command 
 /* `/devices/{outletId}` and what follows the id ("" or "/…"); false: another path or no UUID. */
 bool gateway_path(struct ev_str path, struct ev_uuid *out_id, struct ev_str *out_rest);
 void gateway_refuse(struct gateway *g, struct net_handle request, int status, const char *detail);
+/* The same for what `authorize` gave; counted. */
+void gateway_refuse_access(struct gateway *g, struct net_handle request, int status);
 
 /*
  * The command that is acknowledged; false (and counted) for what is no id of ours, or one of the

@@ -40,17 +40,15 @@ static struct identity garbage_identity(const struct ev_uuid *outlet, struct ev_
 	return id;
 }
 
-static void set_detail(struct device_job *j, const char *text)
+/* As much of the text as fits into cap bytes with its end, but no part of a character. */
+static void copy_text(char *out, size_t cap, const char *text)
 {
-	size_t n = strlen(text);
+	size_t n = strnlen(text, cap - 1);
 
-	if (n >= sizeof(j->detail))
-		n = sizeof(j->detail) - 1;
-	/* Not in the middle of a character. */
 	while (n > 0 && !ev_utf8_valid(text, n))
 		n--;
-	memcpy(j->detail, text, n);
-	j->detail[n] = '\0';
+	memcpy(out, text, n);
+	out[n] = '\0';
 }
 
 static void fill_decoded(struct gateway *g, struct device_job *j, const struct device_wire *wire)
@@ -91,7 +89,7 @@ struct device_job *gateway_message_job(struct gateway *g, const struct ev_uuid *
 	} else {
 		j->id = garbage_identity(id, bytes);
 		j->why = REASON_UNDECODABLE;
-		set_detail(j, error->text);
+		copy_text(j->detail, sizeof(j->detail), error->text);
 		ev_counter_inc(&g->n.undecodable);
 	}
 	*out_extra = memory;
@@ -100,13 +98,16 @@ struct device_job *gateway_message_job(struct gateway *g, const struct ev_uuid *
 
 struct gateway_answer gateway_answer_of(const struct device_job *j)
 {
-	return (struct gateway_answer){
+	struct gateway_answer a = {
 		.ack = j->message.message_id,
 		.verdict = j->job.verdict,
 		.reason = j->job.reason,
 		.has_state = j->has_state,
 		.state = j->shown,
 	};
+
+	copy_text(a.detail, sizeof(a.detail), j->detail);
+	return a;
 }
 
 void gateway_count_answer(struct gateway *g, const struct device_job *j)

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -599,8 +600,16 @@ static void writes_answers(void **state)
 	assert_buf(&b,
 		   "{\"ack\":\"a\\\"\",\"verdict\":\"refused\",\"reason\":\"no cable is plugged\","
 		   "\"outletState\":\"Available\"}");
+	snprintf(a.detail, sizeof(a.detail), ".rfidTag(expected '\"')");
+	b = ev_buf_over(text, sizeof(text));
+	gateway_answer_encode(&a, &b);
+	assert_buf(&b,
+		   "{\"ack\":\"a\\\"\",\"verdict\":\"refused\",\"reason\":\"no cable is plugged: "
+		   ".rfidTag(expected '\\\"')\",\"outletState\":\"Available\"}");
 	a.ack.n = MESSAGE_ID_MAX;
 	memset(a.ack.s, 2, MESSAGE_ID_MAX);
+	memset(a.detail, 2, GATEWAY_DETAIL_MAX);
+	a.detail[GATEWAY_DETAIL_MAX] = '\0';
 	for (int r = 0; r < REASON_COUNT; r++) {
 		a.reason = (enum reason)r;
 		b = ev_buf_over(text, sizeof(text));
