@@ -79,6 +79,34 @@ static ev_err open_engine(struct runtime *r, struct ev_fail *fail)
 	return embedded_query_open(r->engine, &r->query, fail);
 }
 
+static bool all_failed(uint64_t groups, uint64_t failed)
+{
+	return failed > 0 && failed == groups;
+}
+
+/* Whether the store takes writes: what /ready says, and a line in the log when it changes. */
+static void watch_store(struct runtime *r)
+{
+	struct embedded_stats s;
+	struct ev_fail fail;
+	uint64_t groups, failed;
+	bool was = atomic_load(&r->store_failing);
+
+	embedded_stats(r->engine, &s);
+	groups = s.groups - r->seen_groups;
+	failed = s.failed_groups - r->seen_failed_groups;
+	r->seen_groups = s.groups;
+	r->seen_failed_groups = s.failed_groups;
+	if (!was && all_failed(groups, failed)) {
+		embedded_last_fail(r->engine, &fail);
+		ev_error(r->log, "store.failing", EV_KZ("error", fail.text));
+		atomic_store(&r->store_failing, true);
+	} else if (was && groups > failed) {
+		ev_info(r->log, "store.recovered", EV_KU64("failed", s.failed_groups));
+		atomic_store(&r->store_failing, false);
+	}
+}
+
 /* On the writer's thread: old rows go in small pieces, so that nobody waits long for one. */
 static void maintain(void *user, int64_t now_ns)
 {
@@ -86,6 +114,7 @@ static void maintain(void *user, int64_t now_ns)
 	int64_t mono_ns = ev_clock_mono_ns(r->clock);
 	bool more = false;
 
+	watch_store(r);
 	if (mono_ns < r->retain_due_ns)
 		return;
 	if (embedded_retain(r->engine, now_ns, &more) != EV_OK)
@@ -165,10 +194,7 @@ static void on_tick_done(struct job_owner *owner, struct job *j)
 					       offsetof(struct runtime, tick_owner));
 
 	r->ticking = false;
-	r->store_failing = j->err != EV_OK;
-	if (j->err != EV_OK)
-		ev_error(r->log, "store.failing", EV_KERR("error", j->err));
-	if (r->tick.more)
+	if (j->err == EV_OK && r->tick.more)
 		net_timer_arm(r->loop, &r->tick_timer, 1);
 }
 

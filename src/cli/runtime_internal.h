@@ -2,6 +2,8 @@
 #ifndef EV_CLI_RUNTIME_INTERNAL_H
 #define EV_CLI_RUNTIME_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "base/metrics.h"
 #include "base/rng.h"
 #include "cli/runtime.h"
@@ -44,8 +46,12 @@ struct runtime {
 	struct job_owner tick_owner;
 	struct tick_job tick;
 	bool ticking;
-	bool store_failing;    /* the last tick could not commit */
-	int64_t retain_due_ns; /* monotonic; the writer thread's */
+
+	atomic_bool store_failing; /* no group could be committed lately */
+
+	/* The writer thread's. */
+	int64_t retain_due_ns; /* monotonic */
+	uint64_t seen_groups, seen_failed_groups;
 
 	bool draining;
 	bool drained;

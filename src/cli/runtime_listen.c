@@ -74,7 +74,8 @@ static void add_checks(void *user, struct api_checks *c)
 {
 	struct runtime *r = user;
 
-	api_checks_add(c, "store", r->store_failing ? "commits fail: see the log" : NULL);
+	api_checks_add(c, "store",
+		       atomic_load(&r->store_failing) ? "commits fail: see the log" : NULL);
 	api_checks_add(c, "load", host_is_busy(r->host) ? "overloaded" : NULL);
 	api_checks_add(c, "running", r->draining ? "draining" : NULL);
 }
