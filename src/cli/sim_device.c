@@ -335,7 +335,7 @@ static void begin_session(struct sim_device *d, int64_t now_ns)
 	d->watt_ns = 0;
 	d->report_due_ns = now_ns + d->habits.report_every_ns;
 	d->stats.sessions++;
-	enter(d, SIM_CHARGING, d->end_ns);
+	enter(d, SIM_CHARGING, d->winding_up ? now_ns : d->end_ns);
 }
 
 static void finish_session(struct sim_device *d, enum outlet_state change, int64_t now_ns)

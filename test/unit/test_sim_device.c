@@ -376,6 +376,26 @@ static void a_full_outbox_loses_no_energy(void **state)
 	assert_int_equal(b.d.stats.acknowledged_mwh, b.d.stats.measured_mwh);
 }
 
+static void a_start_while_winding_up_ends_at_once(void **state)
+{
+	struct sim_device_options o = plain_options();
+	struct bench b;
+	struct message_id id = { .n = 1, .s = { '1' } };
+
+	(void)state;
+	bench_init(&b, &o);
+	skip_to_due(&b);
+	expect(&b, OUTLET_CABLE_PLUGGED);
+	skip_to_due(&b);
+	expect(&b, OUTLET_DEVICE_REQUESTS_CHARGING);
+	sim_device_command(&b.d, &id, OUTLET_CHARGING, &o.tag);
+	sim_device_wind_up(&b.d, b.now_ns);
+	sim_device_step(&b.d, b.now_ns);
+	sim_device_step(&b.d, b.now_ns);
+	expect(&b, OUTLET_AVAILABLE);
+	assert_true(sim_device_is_quiet(&b.d));
+}
+
 static int64_t waiting_mwh(const struct sim_device *d)
 {
 	int64_t sum = 0;
@@ -476,6 +496,7 @@ int main(void)
 		cmocka_unit_test(sends_again_what_was_not_acknowledged_in_order),
 		cmocka_unit_test(a_rejected_message_is_not_counted_as_acknowledged),
 		cmocka_unit_test(a_full_outbox_loses_no_energy),
+		cmocka_unit_test(a_start_while_winding_up_ends_at_once),
 		cmocka_unit_test(every_milliwatt_hour_is_accounted_for_at_any_time),
 		cmocka_unit_test(the_same_seed_gives_the_same_run),
 	};
