@@ -563,9 +563,8 @@ void conn_settle(struct net_conn *c)
 	if (c->in_len > 0 && takes_input(c) && c->state != CONN_CHUNKS)
 		input_kept(c);
 	flush(c);
-	if (c->state == CONN_DEAD) {
-		conn_reap(c);
-		return;
-	}
-	arm(c);
+	if (c->state != CONN_DEAD)
+		arm(c);
+	else if (!c->dirty)
+		conn_reap(c); /* if it died just now, it is in the list again: in its next turn */
 }

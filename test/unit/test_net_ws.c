@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define TEXT 0x81U
 #define BINARY 0x82U
@@ -469,6 +470,28 @@ static void reports_1006_when_the_peer_vanishes(void **state)
 	assert_int_equal(fixture_metric(f, "evcharge_net_websockets_total{"), 1);
 }
 
+/* The reset is known to the kernel before the loop has heard of it: the write at the turn's end
+ * is what fails. */
+static void survives_writes_to_a_peer_that_has_reset(void **state)
+{
+	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	struct fixture *f = *state;
+	struct client c;
+
+	fixture_listen(f);
+	client_open(f, &c);
+	ws_open(&c, "/ws");
+	ws_send(&c, TEXT, "a", 1);
+	ws_expect(&c, TEXT, "a", 1);
+	assert_int_equal(setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+	client_close(&c);
+	assert_int_equal(net_ws_send(f->server, f->events[f->n_events - 1].handle, NET_WS_KIND_TEXT,
+				     EV_LIT("b")),
+			 EV_OK);
+	assert_int_equal(wait_close(f)->code, 1006);
+	fixture_turn(f);
+}
+
 static void a_new_connection_can_replace_an_old_one(void **state)
 {
 	struct fixture *f = *state;
@@ -775,6 +798,7 @@ int main(void)
 		RULE(cuts_a_reason_that_is_too_long_between_characters),
 		RULE(does_not_wait_long_for_the_peers_close),
 		RULE(reports_1006_when_the_peer_vanishes),
+		RULE(survives_writes_to_a_peer_that_has_reset),
 		RULE(a_new_connection_can_replace_an_old_one),
 		RULE(pings_a_silent_peer_and_is_content_with_an_answer),
 		RULE(drops_a_peer_that_answers_no_ping),
