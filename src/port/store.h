@@ -190,7 +190,8 @@ struct store_ops {
 				struct delivery *out) EV_NODISCARD;
 	/*
 	 * Commands of an outlet after (version, index) in order, without those that have expired
-	 * (expires_ns at or before now_ns).
+	 * (expires_ns at or before now_ns).  Of more than max the newest: a device that never
+	 * acknowledges still gets what was said last.
 	 */
 	ev_err (*load_commands)(struct store *s, const struct ev_uuid *outlet_id, uint64_t version,
 				unsigned index, int64_t now_ns, struct device_command *out,

@@ -46,8 +46,8 @@ static void commands_load_in_order_within_bounds_until_they_expire(struct contra
 		{ 10, 1, 999, 16, 4, { 2, 3, 4, 5 } },
 		{ 10, 77, 999, 16, 4, { 2, 3, 4, 5 } },
 		{ 12, 1, 999, 16, 0, { 0 } },
-		{ 0, 0, 999, 2, 2, { 0, 1 } },
-		{ 10, 1, 1001, 2, 2, { 3, 4 } }, /* max counts what is given */
+		{ 0, 0, 999, 2, 2, { 4, 5 } },  /* of more than max the newest */
+		{ 0, 0, 1001, 2, 2, { 3, 4 } }, /* max counts what is given */
 		{ 0, 0, 999, 0, 0, { 0 } },
 	};
 	static const unsigned order[] = { 3, 0, 5, 1, 4, 2 }; /* of storing */

@@ -78,9 +78,9 @@ const char *const store_sql_texts[SQL_STORE_COUNT] = {
 		"INSERT OR REPLACE INTO delivery(outletId, deliveredVersion, deliveredIndex,"
 		" ackedVersion, ackedIndex, atNs) VALUES(?,?,?,?,?,?)",
 	[SQL_COMMANDS_LOAD] =
-		"SELECT " COMMAND_COLUMNS " FROM command_row"
+		"SELECT * FROM (SELECT " COMMAND_COLUMNS " FROM command_row"
 		" WHERE outletId=? AND (version, idx) > (?, ?) AND (expiresNs=0 OR expiresNs>?)"
-		" ORDER BY version, idx LIMIT ?",
+		" ORDER BY version DESC, idx DESC LIMIT ?) ORDER BY version, idx",
 	/* Whoever decides the same write again sends the same command again. */
 	[SQL_COMMAND_INSERT] = "INSERT OR REPLACE INTO command_row(" COMMAND_COLUMNS ")"
 			       " VALUES(?,?,?,?,?,?,?,?,?,?,?)",

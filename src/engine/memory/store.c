@@ -351,12 +351,16 @@ static ev_err load_parked(struct store *s, const struct ev_uuid *outlet_id, int6
 static bool add_command(void *user, const struct tree_item *item)
 {
 	struct list *l = user;
+	struct device_command *out = l->out.commands;
 	const struct device_command *c = item->value;
 
-	if (l->n == l->max)
+	if (l->max == 0)
 		return false;
-	if (c->expires_ns == 0 || c->expires_ns > l->bound_ns)
-		memcpy(&l->out.commands[l->n++], item->value, item->value_n);
+	if (c->expires_ns != 0 && c->expires_ns <= l->bound_ns)
+		return true;
+	if (l->n == l->max)
+		memmove(&out[0], &out[1], --l->n * sizeof(out[0]));
+	memcpy(&out[l->n++], item->value, item->value_n);
 	return true;
 }
 
