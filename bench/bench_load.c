@@ -7,6 +7,9 @@
  * with the message it must belong to.  What is unanswered when a connection breaks is sent again on
  * the next one, byte for byte.
  *
+ * The first --mute devices never read and the next --slow ones read a few bytes now and then; all of
+ * these send without waiting for an answer, as much as the connection takes.
+ *
  * A phase is RATE:SECONDS.  With rate 0 each device sends as soon as it may.  Else it sends at
  * times fixed beforehand, at a random phase of its own, and delays count from that time, whether
  * the device was able to send then or not.  The phase "storm" breaks all connections at once.
@@ -37,6 +40,7 @@
 #define AGAIN_NS (500 * EV_NS_PER_MS)
 #define SLOW_NS (100 * EV_NS_PER_MS)
 #define SLOW_BYTES 64
+#define FLOOD 8
 
 enum step { STEP_UNPLUG, STEP_PLUG, STEP_REQUEST, STEP_REPORT, STEP_STOP, STEP_COUNT };
 
@@ -107,7 +111,7 @@ struct load {
 	struct counts c, second;
 	struct bench_times times, second_times;
 	uint64_t verdicts[VERDICT_COUNT];
-	uint64_t wrong, resent, acked_mwh, maybe_mwh;
+	uint64_t wrong, resent, flooded, slow_again, acked_mwh, maybe_mwh;
 	int64_t wall_ns;
 	char time_text[EV_TIME_TEXT], before_text[EV_TIME_TEXT];
 };
@@ -210,7 +214,8 @@ static void send_next(struct load *l, struct device *d, int64_t due_ns)
 
 static bool may_send(const struct load *l, const struct device *d)
 {
-	return l->sending && d->n_sent < l->window && !d->awaits_command && peer_may_send(&d->peer);
+	return l->sending && !d->slow && d->n_sent < l->window && !d->awaits_command &&
+	       peer_may_send(&d->peer);
 }
 
 /* --- time --- */
@@ -248,6 +253,23 @@ static int64_t pace(struct load *l, int64_t now_ns)
 		l->next++;
 		d->due++;
 		send_what_is_due(l, d);
+	}
+}
+
+/* Of the devices that do not read: reports without end, and nothing is known of them. */
+static void flood(struct load *l)
+{
+	struct sent m = { .wall_ns = bench_wall_ns(), .step = STEP_REPORT };
+
+	for (uint64_t i = 0; l->sending && i < l->mute + l->slow; i++) {
+		struct device *d = &l->devices[i];
+
+		for (int k = 0; k < FLOOD && peer_may_send(&d->peer); k++) {
+			m.seq = ++d->seq;
+			l->maybe_mwh += REPORT_MWH;
+			l->flooded++;
+			transmit(l, d, &m);
+		}
 	}
 }
 
@@ -372,6 +394,8 @@ static void on_text(void *user, struct peer *p, struct ev_str text)
 {
 	struct device *d = (struct device *)p;
 
+	if (d->slow)
+		return;
 	if (text.n > 6 && memcmp(text.p, "{\"ack\"", 6) == 0)
 		on_answer(user, d, text);
 	else
@@ -388,8 +412,10 @@ static void on_open(void *user, struct peer *p)
 		transmit(l, d, &d->sent[(d->first_sent + i) % l->window]);
 		l->resent++;
 	}
-	if (d->slow)
+	if (d->slow) {
 		peer_mute(&l->peers, p, true);
+		l->slow_again++;
+	}
 	send_what_is_due(l, d);
 }
 
@@ -500,8 +526,11 @@ static void end_second(struct load *l, int64_t now_ns)
 
 static int64_t read_slow(struct load *l, int64_t now_ns, int64_t *next_ns)
 {
-	if (l->slow == 0 || now_ns < *next_ns)
+	if (l->mute + l->slow == 0)
 		return EV_NS_PER_S;
+	flood(l);
+	if (now_ns < *next_ns)
+		return *next_ns - now_ns;
 	*next_ns = now_ns + SLOW_NS;
 	for (uint64_t i = l->mute; i < l->mute + l->slow; i++)
 		peer_read(&l->peers, &l->devices[i].peer, SLOW_BYTES);
@@ -770,6 +799,7 @@ static void print_totals(const struct load *l)
 			     l->verdicts[v]);
 	(void)printf("wrong %" PRIu64 "\nresent %" PRIu64 "\nclosed %" PRIu64 "\n", l->wrong,
 		     l->resent, l->peers.n_closed);
+	(void)printf("flooded %" PRIu64 "\nslow_again %" PRIu64 "\n", l->flooded, l->slow_again);
 	(void)printf("acked_mwh %" PRIu64 "\nmaybe_mwh %" PRIu64 "\n", l->acked_mwh, l->maybe_mwh);
 }
 
