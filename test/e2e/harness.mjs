@@ -2,6 +2,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import http from 'node:http';
+import https from 'node:https';
 import { createInterface } from 'node:readline';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -11,6 +13,10 @@ const bin = process.env.EVCHARGE_BIN;
 if (!bin) throw new Error('EVCHARGE_BIN is not set: run the tests by ./dev test');
 
 const LIMIT_MS = 20_000;
+
+// What a failed test left running ends with the tests.
+const running = new Set();
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 
 /** Waits until fn gives something true; fails after a limit. */
 export async function until(what, fn, limitMs = LIMIT_MS) {
@@ -39,7 +45,10 @@ export async function run(args, { env = {}, input } = {}) {
   return { code, signal, stdout, stderr };
 }
 
-/** A server on free ports. options: { dir, args, env, ports } */
+/**
+ * A server on free ports. options: { dir, args, env, ports, host: where it listens, headers: for its metrics,
+ * ca: its certificate, fileBlocks: the longest file it may write, in blocks of 512 bytes }
+ */
 export class Server {
   static async start(options = {}) {
     const s = new Server();
@@ -47,12 +56,16 @@ export class Server {
     s.dir = options.dir ?? (await tempDir());
     const ports = options.ports ?? [0, 0, 0];
     const args = ['serve', '--data', s.dir];
-    ['outlet', 'app', 'gateway'].forEach((name, i) => args.push(`--${name}-listen`, `127.0.0.1:${ports[i]}`));
+    ['outlet', 'app', 'gateway'].forEach((name, i) => args.push(`--${name}-listen`, `${options.host ?? '127.0.0.1'}:${ports[i]}`));
     s.logs = [];
-    s.child = spawn(bin, [...args, ...(options.args ?? [])], {
+    s.options = options;
+    const limited = ['sh', '-c', `ulimit -f ${options.fileBlocks}; exec "$0" "$@"`];
+    const [command, ...words] = [...(options.fileBlocks ? limited : []), bin, ...args, ...(options.args ?? [])];
+    s.child = spawn(command, words, {
       env: { ...process.env, ...(options.env ?? {}) },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
+    running.add(s.child);
     s.exited = once(s.child, 'exit').then(([code, signal]) => (s.exit = { code, signal }));
     createInterface({ input: s.child.stderr }).on('line', (line) => s.#log(line));
     await until('the server listens', () => {
@@ -70,7 +83,7 @@ export class Server {
       // not a log line of ours: kept as it is (a sanitizer's report, for one)
     }
     this.logs.push({ ...entry, raw });
-    if (entry.event === 'server.listening') this[entry.name] = entry.url;
+    if (entry.event === 'server.listening') this[entry.name] = entry.url.replace('//0.0.0.0:', '//127.0.0.1:');
   }
 
   /** SIGTERM; the directory goes, too, if it is the server's own. */
@@ -91,7 +104,8 @@ export class Server {
   }
 
   async metrics() {
-    const text = await (await fetch(`${this.outlet}/metrics`)).text();
+    const { headers = {}, ca } = this.options;
+    const { text } = await ask('GET', `${this.outlet}/metrics`, { headers, ca });
     const values = new Map();
     for (const line of text.split('\n')) {
       if (line === '' || line.startsWith('#')) continue;
@@ -121,6 +135,23 @@ export async function call(method, url, body, headers = {}) {
     // text is an answer, too
   }
   return { status: response.status, headers: response.headers, body: parsed, text };
+}
+
+/** The same without fetch: any header may be set, a certificate be trusted, and no connection is kept. */
+export async function ask(method, url, { body, headers = {}, ...tls } = {}) {
+  const client = url.startsWith('https:') ? https : http;
+  const req = client.request(url, { method, headers, agent: false, ...tls });
+  req.end(body === undefined || typeof body === 'string' ? body : JSON.stringify(body));
+  const [res] = await once(req, 'response');
+  let text = '';
+  for await (const chunk of res.setEncoding('utf8')) text += chunk;
+  let parsed = text;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    // text is an answer, too
+  }
+  return { status: res.statusCode, headers: new Headers(res.headers), body: parsed, text };
 }
 
 export async function newOutlet(server, extra = {}) {
@@ -170,7 +201,9 @@ export class Device {
     d.answers = [];
     d.commands = [];
     d.ws = new WebSocket(options.url ?? server.deviceUrl(outletId), options.ws ?? {});
-    d.closed = once(d.ws, 'close').then(([code, reason]) => (d.close_ = { code, reason: String(reason) }));
+    d.closed = new Promise((done) => {
+      d.ws.on('close', (code, reason) => done((d.close_ = { code, reason: String(reason) })));
+    });
     d.ws.on('error', (e) => (d.error = e));
     d.ws.on('message', (data) => {
       const m = JSON.parse(String(data));
@@ -178,7 +211,7 @@ export class Device {
       else d.commands.push(m);
       if (options.autoAck !== false && m.messageId && !('verdict' in m)) d.ws.send(JSON.stringify({ ack: m.messageId }));
     });
-    await Promise.race([once(d.ws, 'open'), d.closed]);
+    await Promise.race([new Promise((done) => d.ws.on('open', done)), d.closed]);
     return d;
   }
 
