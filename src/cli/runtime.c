@@ -190,8 +190,7 @@ static ev_err start_host(struct runtime *r)
 
 static void on_tick_done(struct job_owner *owner, struct job *j)
 {
-	struct runtime *r = (struct runtime *)((char *)owner -
-					       offsetof(struct runtime, tick_owner));
+	struct runtime *r = (void *)((char *)owner - offsetof(struct runtime, tick_owner));
 
 	r->ticking = false;
 	if (j->err == EV_OK && r->tick.more)
