@@ -223,6 +223,30 @@ static void a_file_cut_short_is_refused(void **state)
 	emb_deinit(&f);
 }
 
+/* A journal says how long the file was before the change that it undoes: here nothing. */
+static void a_file_whose_making_was_cut_off_is_made_anew(void **state)
+{
+	static const uint8_t journal[512] = {
+		0xd9,     0xd5, 0x05, 0xf9,     0x20,
+		0xa1,     0x63, 0xd7, [22] = 2, /* bytes a sector, pages of 4096 */
+		[26] = 16
+	};
+	struct emb f;
+	FILE *out;
+
+	(void)state;
+	make_file(&f);
+	assert_int_equal(truncate(emb_path(&f, EMBEDDED_FILE), 8192), 0);
+	out = fopen(emb_path(&f, EMBEDDED_FILE "-journal"), "wb");
+	assert_non_null(out);
+	assert_int_equal(fwrite(journal, 1, sizeof(journal), out), sizeof(journal));
+	assert_int_equal(fclose(out), 0);
+	emb_open(&f);
+	assert_int_equal(emb_books(&f).n_outlets, 0);
+	emb_add_some(&f, 1);
+	emb_deinit(&f);
+}
+
 static void a_missing_table_is_refused(void **state)
 {
 	struct emb f;
@@ -607,6 +631,7 @@ int main(void)
 		cmocka_unit_test(a_damaged_header_is_refused),
 		cmocka_unit_test(a_file_that_is_text_is_refused),
 		cmocka_unit_test(a_file_cut_short_is_refused),
+		cmocka_unit_test(a_file_whose_making_was_cut_off_is_made_anew),
 		cmocka_unit_test(a_missing_table_is_refused),
 		cmocka_unit_test(a_damaged_page_is_told_where_it_is_met),
 		cmocka_unit_test(a_damaged_value_in_a_row_is_corrupt),

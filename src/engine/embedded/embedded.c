@@ -97,7 +97,8 @@ static uint32_t big_endian(const uint8_t *p)
 
 /*
  * SQLite reads pages as it needs them, so that a file cut short would be found out much later.
- * With a log beside it a short file is rightful: a checkpoint was interrupted.
+ * With a log beside it a short file is rightful: a checkpoint was interrupted.  So it is with a
+ * journal, which there is only while the file is made.
  */
 static ev_err check_header(const char *path, off_t size, const uint8_t h[HEADER_BYTES],
 			   struct ev_fail *fail)
@@ -118,20 +119,34 @@ static ev_err check_header(const char *path, off_t size, const uint8_t h[HEADER_
 }
 
 struct found {
-	bool log;   /* the last stop was not a clean one */
+	bool log;   /* or journal: the last stop was not a clean one */
 	off_t size; /* of the file, 0 if there is none */
 };
 
-static ev_err look(const char *path, struct found *out, struct ev_fail *fail)
+static ev_err look_beside(const char *path, struct found *out, struct ev_fail *fail)
 {
-	char wal[PATH_MAX];
-	uint8_t header[HEADER_BYTES];
+	static const char *const beside[] = { "-wal", "-journal" };
+	char name[PATH_MAX];
 	struct stat st;
 
+	for (size_t i = 0; i < EV_ARRAY_LEN(beside); i++) {
+		if (snprintf(name, sizeof(name), "%s%s", path, beside[i]) >= (int)sizeof(name))
+			return ev_fail_set(fail, EV_INVALID, 0, "the directory's name is too long");
+		out->log = out->log || (stat(name, &st) == 0 && st.st_size > 0);
+	}
+	return EV_OK;
+}
+
+static ev_err look(const char *path, struct found *out, struct ev_fail *fail)
+{
+	uint8_t header[HEADER_BYTES];
+	struct stat st;
+	ev_err err;
+
 	*out = (struct found){ 0 };
-	if (snprintf(wal, sizeof(wal), "%s-wal", path) >= (int)sizeof(wal))
-		return ev_fail_set(fail, EV_INVALID, 0, "the directory's name is too long");
-	out->log = stat(wal, &st) == 0 && st.st_size > 0;
+	err = look_beside(path, out, fail);
+	if (err != EV_OK)
+		return err;
 
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
