@@ -50,16 +50,11 @@ static void *run(void *user)
 	return NULL;
 }
 
-ev_err checkpoint_start(struct checkpoint *c, const struct sql_options *o, struct ev_fail *fail)
+static ev_err start_thread(struct checkpoint *c, struct ev_fail *fail)
 {
-	ev_err err = sql_open(&c->sql, o, NULL, 0, fail);
-
-	if (err != EV_OK)
-		return err;
 	(void)pthread_mutex_init(&c->lock, NULL);
 	(void)pthread_cond_init(&c->wake, NULL);
 	c->stopping = false;
-	atomic_store(&c->turn, CHECKPOINT_NOBODY);
 
 	int sys = pthread_create(&c->thread, NULL, run, c);
 
@@ -68,14 +63,27 @@ ev_err checkpoint_start(struct checkpoint *c, const struct sql_options *o, struc
 		return EV_OK;
 	(void)pthread_cond_destroy(&c->wake);
 	(void)pthread_mutex_destroy(&c->lock);
-	sql_close(&c->sql);
 	return ev_fail_set(fail, EV_NOMEM, sys, "checkpoint thread: %s", strerror(sys));
 }
 
-void checkpoint_stop(struct checkpoint *c)
+ev_err checkpoint_start(struct checkpoint *c, const struct sql_options *o, bool no_thread,
+			struct ev_fail *fail)
 {
-	if (!c->running)
-		return;
+	ev_err err = sql_open(&c->sql, o, NULL, 0, fail);
+
+	if (err != EV_OK)
+		return err;
+	c->open = true;
+	atomic_store(&c->turn, CHECKPOINT_NOBODY);
+	if (!no_thread)
+		err = start_thread(c, fail);
+	if (err != EV_OK)
+		checkpoint_stop(c);
+	return err;
+}
+
+static void stop_thread(struct checkpoint *c)
+{
 	(void)pthread_mutex_lock(&c->lock);
 	c->stopping = true;
 	(void)pthread_cond_signal(&c->wake);
@@ -84,13 +92,25 @@ void checkpoint_stop(struct checkpoint *c)
 	c->running = false;
 	(void)pthread_cond_destroy(&c->wake);
 	(void)pthread_mutex_destroy(&c->lock);
-	sql_close(&c->sql);
+}
+
+void checkpoint_stop(struct checkpoint *c)
+{
+	if (c->running)
+		stop_thread(c);
+	if (c->open)
+		sql_close(&c->sql);
+	c->open = false;
 }
 
 void checkpoint_want(struct checkpoint *c)
 {
 	if (atomic_load(&c->turn) != CHECKPOINT_NOBODY)
 		return;
+	if (!c->running) {
+		checkpoint_once(c);
+		return;
+	}
 	(void)pthread_mutex_lock(&c->lock);
 	atomic_store(&c->turn, CHECKPOINT_THREAD);
 	(void)pthread_cond_signal(&c->wake);

@@ -19,7 +19,8 @@ enum checkpoint_turn { CHECKPOINT_NOBODY, CHECKPOINT_THREAD, CHECKPOINT_WRITER }
 struct checkpoint {
 	struct sql sql;
 	pthread_t thread;
-	bool running;
+	bool open;    /* the connection */
+	bool running; /* the thread */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool stopping;   /* under lock */
@@ -27,13 +28,19 @@ struct checkpoint {
 	atomic_uint_fast64_t n_done, n_failed;
 };
 
-/* Starts the thread; *c must not move until checkpoint_stop.  `path` is borrowed for the call. */
+/*
+ * Starts the thread, unless `no_thread` asks that checkpoint_want does its work; *c must not move
+ * until checkpoint_stop.  `path` is borrowed for the call.
+ */
 EV_NODISCARD ev_err checkpoint_start(struct checkpoint *c, const struct sql_options *o,
-				     struct ev_fail *fail);
+				     bool no_thread, struct ev_fail *fail);
 /* Waits for a running checkpoint and ends the thread.  Zeroed or stopped: nothing. */
 void checkpoint_stop(struct checkpoint *c);
 
-/* The log is long: wake the thread if nobody is at it.  Writer's thread, does not block. */
+/*
+ * The log is long: wake the thread if nobody is at it.  Writer's thread, outside transactions;
+ * blocks only without a thread.
+ */
 void checkpoint_want(struct checkpoint *c);
 
 /* By the writer, outside transactions: does what the thread left over. */

@@ -309,7 +309,7 @@ static ev_err start(struct embedded *e, struct ev_fail *fail)
 		err = timers_renew(e, fail);
 	if (err == EV_OK) {
 		o.page_cache_kib = 2048; /* a checkpoint copies, it hardly reads */
-		err = checkpoint_start(&e->checkpoint, &o, fail);
+		err = checkpoint_start(&e->checkpoint, &o, e->o.no_threads, fail);
 	}
 	return err;
 }

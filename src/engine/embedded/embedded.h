@@ -34,6 +34,8 @@ struct embedded_options {
 	unsigned page_cache_kib;   /* of SQLite, grows on demand; 0: 32,768 */
 	unsigned checkpoint_pages; /* length of the log that wakes the checkpointer; 0: 8,192 */
 	const char *vfs; /* SQLite's file layer; NULL: the system's. For tests of faults */
+	/* For them, too: checkpoints inside `end`, so that a run can be repeated exactly. */
+	bool no_threads;
 };
 
 #define EMBEDDED_HISTOGRAM 12
