@@ -31,36 +31,6 @@ static bool present(const char *path)
 	return stat(path, &st) == 0;
 }
 
-/* Makes the file's bytes, or a directory's names, durable. */
-static ev_err sync_path(const char *path, struct ev_fail *fail)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return errno_fail(fail, errno, "open", path);
-	int sys = fsync(fd) != 0 ? errno : 0;
-
-	(void)close(fd);
-	return sys == 0 ? EV_OK : errno_fail(fail, sys, "sync", path);
-}
-
-static ev_err sync_parent(const char *path, struct ev_fail *fail)
-{
-	char dir[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	size_t n = slash != NULL ? (size_t)(slash - path) : 0;
-
-	if (slash == NULL)
-		return sync_path(".", fail);
-	if (n == 0)
-		return sync_path("/", fail);
-	if (n >= sizeof(dir))
-		return ev_fail_set(fail, EV_INVALID, 0, "%s: the name is too long", path);
-	memcpy(dir, path, n);
-	dir[n] = '\0';
-	return sync_path(dir, fail);
-}
-
 /* All pages in one go: one read transaction, beside which the writer goes on. */
 static ev_err copy_pages(sqlite3 *from, sqlite3 *to, const char *target, struct ev_fail *fail)
 {

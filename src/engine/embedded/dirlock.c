@@ -48,6 +48,36 @@ ev_err private_file(const char *path, struct ev_fail *fail)
 	return EV_OK;
 }
 
+ev_err sync_path(const char *path, struct ev_fail *fail)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno_fail(fail, errno, "open", path);
+	int sys = fsync(fd) != 0 ? errno : 0;
+
+	(void)close(fd);
+	return sys == 0 ? EV_OK : errno_fail(fail, sys, "sync", path);
+}
+
+ev_err sync_parent(const char *path, struct ev_fail *fail)
+{
+	char dir[PATH_MAX];
+	size_t n = strlen(path);
+
+	if (n >= sizeof(dir))
+		return ev_fail_set(fail, EV_INVALID, 0, "%s: the name is too long", path);
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	while (n > 0 && path[n - 1] != '/')
+		n--;
+	if (n == 0)
+		return sync_path(".", fail);
+	memcpy(dir, path, n);
+	dir[n] = '\0';
+	return sync_path(dir, fail);
+}
+
 static ev_err held(int fd, const char *dir, struct ev_fail *fail)
 {
 	char pid[32];
@@ -79,6 +109,16 @@ static ev_err take(int fd, const char *dir, struct ev_fail *fail)
 	return EV_OK;
 }
 
+/* Whoever may write to a directory but not read it cannot sync it: no reason not to start. */
+static ev_err make_dir(const char *dir, struct ev_fail *fail)
+{
+	if (mkdir(dir, 0700) != 0)
+		return errno == EEXIST ? EV_OK : errno_fail(fail, errno, "create", dir);
+	ev_err err = sync_parent(dir, fail);
+
+	return err == EV_DENIED ? EV_OK : err;
+}
+
 ev_err dirlock_take(const char *dir, int *out_fd, struct ev_fail *fail)
 {
 	char path[PATH_MAX];
@@ -86,16 +126,18 @@ ev_err dirlock_take(const char *dir, int *out_fd, struct ev_fail *fail)
 
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return ev_fail_set(fail, EV_INVALID, 0, "the directory's name is too long");
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-		return errno_fail(fail, errno, "create", dir);
+
+	ev_err err = make_dir(dir, fail);
+
+	if (err != EV_OK)
+		return err;
 
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
 		return errno_fail(fail, errno, "open", path);
 
-	ev_err err = take(fd, dir, fail);
-
+	err = take(fd, dir, fail);
 	if (err != EV_OK)
 		(void)close(fd);
 	else

@@ -21,6 +21,11 @@ EV_NODISCARD ev_err dirlock_take(const char *dir, int *out_fd, struct ev_fail *f
  */
 EV_NODISCARD ev_err private_file(const char *path, struct ev_fail *fail);
 
+/* Makes the file's bytes, or a directory's names, durable. */
+EV_NODISCARD ev_err sync_path(const char *path, struct ev_fail *fail);
+/* The same for the directory that holds path, which may end in slashes. */
+EV_NODISCARD ev_err sync_parent(const char *path, struct ev_fail *fail);
+
 /* Our code for an errno: EV_DENIED, EV_FULL, EV_NOTFOUND, EV_NOMEM, EV_IO. */
 ev_err errno_map(int sys);
 /* The same, with a text "what path: why". */
