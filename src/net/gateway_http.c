@@ -386,8 +386,13 @@ static void on_posted_ack_done(struct job_owner *owner, struct job *j)
 {
 	struct posted_ack *a = (struct posted_ack *)owner;
 
+	gateway_count_ack(a->g, j->err);
 	if (j->err == EV_OK)
 		reply_with(a->g, a->request, 204, JSON_TYPE, NULL, (struct ev_str){ NULL, 0 });
+	else if (j->err == EV_NOTFOUND)
+		gateway_refuse(a->g, a->request, 404, "no such outlet");
+	else if (j->err == EV_INVALID)
+		gateway_refuse(a->g, a->request, 422, "the outlet was given no such command");
 	else
 		gateway_refuse(a->g, a->request, 503, "try again later");
 	free(a);

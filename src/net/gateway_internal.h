@@ -111,12 +111,10 @@ void gateway_refuse(struct gateway *g, struct net_handle request, int status, co
 /* The same for what `authorize` gave; counted. */
 void gateway_refuse_access(struct gateway *g, struct net_handle request, int status);
 
-/*
- * The command that is acknowledged; false (and counted) for what is no id of ours, or one of the
- * future, which would silence the device for ever.
- */
+/* The command that is acknowledged; false (and counted) for what is no id of ours. */
 bool gateway_ack_parse(struct gateway *g, struct ev_str id, uint64_t *out_version,
 		       unsigned *out_index);
+void gateway_count_ack(struct gateway *g, ev_err e);
 /* Acknowledges a command for the device; the job frees itself. */
 void gateway_submit_ack(struct gateway *g, const struct ev_uuid *id, uint64_t version,
 			unsigned index);

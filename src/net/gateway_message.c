@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "base/time.h"
 #include "net/gateway_internal.h"
 
 /*
@@ -120,32 +119,36 @@ void gateway_count_answer(struct gateway *g, const struct device_job *j)
 
 /* --- acknowledgements of commands --- */
 
-/* Versions are milliseconds of server time, or little more after many writes in one. */
-#define ACK_AHEAD_MS 60000
-
 bool gateway_ack_parse(struct gateway *g, struct ev_str id, uint64_t *out_version,
 		       unsigned *out_index)
 {
-	uint64_t latest = (uint64_t)(ev_clock_wall_ns(g->config.clock) / EV_NS_PER_MS) +
-			  ACK_AHEAD_MS;
+	if (command_id_parse(id, out_version, out_index) == EV_OK)
+		return true;
+	ev_counter_inc(&g->n.bad_acks);
+	return false;
+}
 
-	if (command_id_parse(id, out_version, out_index) != EV_OK || *out_version > latest) {
+void gateway_count_ack(struct gateway *g, ev_err e)
+{
+	if (e == EV_OK)
+		ev_counter_inc(&g->n.acks);
+	else if (e == EV_INVALID || e == EV_NOTFOUND)
 		ev_counter_inc(&g->n.bad_acks);
-		return false;
-	}
-	ev_counter_inc(&g->n.acks);
-	return true;
 }
 
 struct ack {
 	struct job_owner owner;
+	struct gateway *g;
 	struct command_job job;
 };
 
+/* An acknowledgement that was not kept: the command comes again. */
 static void on_ack_done(struct job_owner *owner, struct job *j)
 {
-	(void)j; /* an acknowledgement that was not kept: the command comes again */
-	free(owner);
+	struct ack *a = (struct ack *)owner;
+
+	gateway_count_ack(a->g, j->err);
+	free(a);
 }
 
 void gateway_submit_ack(struct gateway *g, const struct ev_uuid *id, uint64_t version,
@@ -156,6 +159,7 @@ void gateway_submit_ack(struct gateway *g, const struct ev_uuid *id, uint64_t ve
 	if (a == NULL)
 		return;
 	a->owner.done = on_ack_done;
+	a->g = g;
 	a->job.job.kind = JOB_COMMAND_ACK;
 	a->job.job.owner = &a->owner;
 	a->job.job.at_ns = ev_clock_wall_ns(g->config.clock);

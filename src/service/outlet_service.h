@@ -40,7 +40,9 @@ struct outlet_service {
 ev_err outlet_service_message(struct outlet_service *s, struct device_job *j);
 /* Once all events of the job's group settled: a request may have been answered by then. */
 ev_err outlet_service_settled(struct outlet_service *s, struct device_job *j);
+/* EV_NOTFOUND: no such outlet.  EV_INVALID: a command that this outlet was never given. */
 ev_err outlet_service_command_ack(struct outlet_service *s, struct command_job *j);
+/* What is not acknowledged and whose reason stands; of more than fit, the newest.  EV_NOTFOUND. */
 ev_err outlet_service_commands(struct outlet_service *s, struct command_job *j);
 ev_err outlet_service_create(struct outlet_service *s, struct outlet_job *j);
 ev_err outlet_service_change(struct outlet_service *s, struct outlet_job *j);

@@ -229,6 +229,76 @@ static void an_acknowledged_start_stays(void **state)
 	assert_int_equal(fixture_outlet(f).state, OUTLET_CHARGING);
 }
 
+static struct command_job ask_commands(struct pump_fixture *f)
+{
+	struct command_job j = { .job = { .kind = JOB_COMMANDS }, .outlet_id = f->outlet_id };
+
+	fixture_run(f, &j.job);
+	assert_int_equal(j.job.err, EV_OK);
+	return j;
+}
+
+static void the_newest_command_reaches_a_device_that_never_acknowledges(void **state)
+{
+	struct pump_fixture *f = *state;
+	struct command_job got;
+
+	for (int i = 0; i < 2 * JOB_COMMANDS_MAX; i++) {
+		charge_by_tag(f);
+		fixture_send(f, OUTLET_AVAILABLE, "", 0);
+		f->n_commands = 0;
+	}
+	charge_by_tag(f);
+	got = ask_commands(f);
+	assert_int_equal(got.n, 1);
+	assert_int_equal(got.commands[0].version, f->commands[0].version);
+}
+
+static void acknowledge(struct pump_fixture *f, const struct ev_uuid *outlet, uint64_t version,
+			unsigned index, ev_err want)
+{
+	struct command_job j = { .job = { .kind = JOB_COMMAND_ACK }, .outlet_id = *outlet };
+
+	j.version = version;
+	j.index = index;
+	fixture_run(f, &j.job);
+	assert_int_equal(j.job.err, want);
+}
+
+static bool count_delivery(void *user, const struct delivery *d)
+{
+	(void)d; /* there is to be none */
+	(*(unsigned *)user)++;
+	return true;
+}
+
+static void an_acknowledgement_of_what_was_never_sent_changes_nothing(void **state)
+{
+	struct pump_fixture *f = *state;
+	struct ev_uuid nowhere = ev_rng_uuid(&f->rng.base);
+	unsigned n = 0;
+
+	fixture_send(f, OUTLET_CABLE_PLUGGED, "", 0);
+	acknowledge(f, &f->outlet_id, fixture_outlet(f).version + 1, 0, EV_INVALID);
+	acknowledge(f, &nowhere, 1, 0, EV_NOTFOUND);
+	memory_visit_deliveries(f->memory, count_delivery, &n);
+	assert_int_equal(n, 0);
+	fixture_send(f, OUTLET_DEVICE_REQUESTS_CHARGING, TAG, 0);
+	assert_int_equal(ask_commands(f).n, 1);
+	acknowledge(f, &f->outlet_id, f->commands[0].version, f->commands[0].index, EV_OK);
+	assert_int_equal(ask_commands(f).n, 0);
+}
+
+static void acknowledgements_never_go_back(void **state)
+{
+	struct pump_fixture *f = *state;
+
+	charge_by_tag(f);
+	acknowledge(f, &f->outlet_id, f->commands[0].version, f->commands[0].index, EV_OK);
+	acknowledge(f, &f->outlet_id, f->commands[0].version - 1, 3, EV_OK);
+	assert_int_equal(ask_commands(f).n, 0);
+}
+
 static void a_stop_that_the_device_ignores_is_repeated_then_finished(void **state)
 {
 	struct pump_fixture *f = *state;
@@ -420,6 +490,9 @@ int main(void)
 		FLOW(garbage_and_unknown_outlets_become_dead_letters),
 		FLOW(a_start_that_is_never_acknowledged_is_taken_back),
 		FLOW(an_acknowledged_start_stays),
+		FLOW(the_newest_command_reaches_a_device_that_never_acknowledges),
+		FLOW(an_acknowledgement_of_what_was_never_sent_changes_nothing),
+		FLOW(acknowledgements_never_go_back),
 		FLOW(a_stop_that_the_device_ignores_is_repeated_then_finished),
 		FLOW(stray_energy_is_kept_and_attached_once),
 		FLOW(a_fault_at_any_call_leaves_nothing_half_done),
