@@ -412,16 +412,24 @@ static ev_err run_timer(struct outlet_service *s, const struct ev_uuid *id)
 
 #define TICK_MAX 256
 
+/* A row that cannot be read keeps its own timers from running, nobody else's. */
+static ev_err skip_unreadable(ev_err e, size_t *n_done)
+{
+	*n_done += e == EV_OK;
+	return e == EV_CORRUPT ? EV_OK : e;
+}
+
 static ev_err tick_parked(struct outlet_service *s, int64_t now_ns, bool *more)
 {
 	struct parked_input parked[16];
 	size_t n = 0;
+	size_t n_done = 0;
 	ev_err e = s->store->ops->load_parked(s->store, NULL, now_ns, parked, EV_ARRAY_LEN(parked),
 					      &n);
 
 	for (size_t i = 0; i < n && e == EV_OK; i++)
-		e = outlet_turn_parked(s, &parked[i], true);
-	*more = *more || n == EV_ARRAY_LEN(parked);
+		e = skip_unreadable(outlet_turn_parked(s, &parked[i], true), &n_done);
+	*more = *more || (n == EV_ARRAY_LEN(parked) && n_done > 0);
 	return e;
 }
 
@@ -430,12 +438,13 @@ ev_err outlet_service_tick(struct outlet_service *s, size_t max, bool *out_more)
 	struct ev_uuid due[TICK_MAX];
 	int64_t now_ns = ev_clock_wall_ns(s->clock);
 	size_t n = 0;
+	size_t n_done = 0;
 	ev_err e;
 
 	max = max < TICK_MAX ? max : TICK_MAX;
 	e = s->store->ops->due_outlets(s->store, now_ns, due, max, &n);
-	*out_more = n == max;
 	for (size_t i = 0; i < n && e == EV_OK; i++)
-		e = run_timer(s, &due[i]);
+		e = skip_unreadable(run_timer(s, &due[i]), &n_done);
+	*out_more = n == max && n_done > 0;
 	return e == EV_OK ? tick_parked(s, now_ns, out_more) : e;
 }

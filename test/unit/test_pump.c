@@ -229,6 +229,41 @@ static void an_acknowledged_start_stays(void **state)
 	assert_int_equal(fixture_outlet(f).state, OUTLET_CHARGING);
 }
 
+/* The second load of a tick, the first row that is due, cannot be read. */
+static ev_err corrupt_second_load(void *user, enum memory_point point)
+{
+	unsigned *n = user;
+
+	if (point != MEMORY_AT_LOAD)
+		return EV_OK;
+	return ++*n == 2 ? EV_CORRUPT : EV_OK;
+}
+
+static void a_row_that_cannot_be_read_stops_no_other_outlets_timers(void **state)
+{
+	struct pump_fixture *f = *state;
+	struct ev_uuid first = f->outlet_id;
+	struct outlet_job create = { .job = { .kind = JOB_OUTLET_CREATE }, .max_power_mw = 1000 };
+	enum outlet_state one, other;
+	unsigned n = 0;
+
+	create.outlet_id = ev_rng_uuid(&f->rng.base);
+	fixture_run(f, &create.job);
+	charge_by_tag(f);
+	f->outlet_id = create.outlet_id;
+	charge_by_tag(f);
+	fixture_advance_s(f, 301);
+	memory_set_fault(f->memory, corrupt_second_load, &n);
+	fixture_tick(f);
+	memory_set_fault(f->memory, NULL, NULL);
+	other = fixture_outlet(f).state;
+	f->outlet_id = first;
+	one = fixture_outlet(f).state;
+	assert_true((one == OUTLET_CHARGING) != (other == OUTLET_CHARGING));
+	fixture_tick(f);
+	assert_int_equal(fixture_outlet(f).state, OUTLET_CABLE_PLUGGED);
+}
+
 static struct command_job ask_commands(struct pump_fixture *f)
 {
 	struct command_job j = { .job = { .kind = JOB_COMMANDS }, .outlet_id = f->outlet_id };
@@ -490,6 +525,7 @@ int main(void)
 		FLOW(garbage_and_unknown_outlets_become_dead_letters),
 		FLOW(a_start_that_is_never_acknowledged_is_taken_back),
 		FLOW(an_acknowledged_start_stays),
+		FLOW(a_row_that_cannot_be_read_stops_no_other_outlets_timers),
 		FLOW(the_newest_command_reaches_a_device_that_never_acknowledges),
 		FLOW(an_acknowledgement_of_what_was_never_sent_changes_nothing),
 		FLOW(acknowledgements_never_go_back),
