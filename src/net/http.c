@@ -561,7 +561,7 @@ static ev_err name_matches(struct ev_str raw, const char *wanted, bool *out)
 		if (net_percent_decode((struct ev_str){ raw.p + i, take }, true, &byte, 1, &one) !=
 		    EV_OK)
 			return EV_INVALID;
-		same = same && *wanted == byte;
+		same = same && byte != '\0' && *wanted == byte; /* never past its end */
 		if (same)
 			wanted++;
 		i += take - 1;

@@ -378,6 +378,18 @@ static void finds_parameters_of_a_query(void **state)
 	}
 }
 
+static void a_zero_byte_ends_no_parameters_name(void **state)
+{
+	static const char query[] = "limit\0xyz=5"; /* no head has it, but this reads any bytes */
+	char room[16];
+	struct ev_str value;
+
+	(void)state;
+	assert_int_equal(net_query_get((struct ev_str){ query, sizeof(query) - 1 }, "limit", room,
+				       sizeof(room), &value),
+			 EV_NOTFOUND);
+}
+
 static void walks_the_segments_of_a_path(void **state)
 {
 	static const char *const want[] = { "a", "", "b%2Fc", "" };
@@ -424,6 +436,7 @@ int main(void)
 		cmocka_unit_test(finds_tokens_in_lists),
 		cmocka_unit_test(decodes_percent_strictly),
 		cmocka_unit_test(finds_parameters_of_a_query),
+		cmocka_unit_test(a_zero_byte_ends_no_parameters_name),
 		cmocka_unit_test(walks_the_segments_of_a_path),
 		cmocka_unit_test(names_methods_and_statuses),
 	};
