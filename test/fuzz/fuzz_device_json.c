@@ -1,6 +1,7 @@
 /*
  * Device messages: what is accepted re-encodes to a fixed point, and is JSON to json-c too, with
- * the same values; but for the original's own number forms, which no other reader takes.
+ * the same values; but for the original's own number forms, which no other reader takes: any
+ * white space in the string of a quoted number is one of them.
  */
 #include <json-c/json.h>
 #include <math.h>
@@ -100,6 +101,26 @@ static void compare(struct json_object *o, const struct device_wire *w)
 	}
 }
 
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* A quote, white space with a control character in it, and what numbers begin with. */
+static bool has_spaced_number(struct ev_str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		size_t at = i + 1;
+		bool control = false;
+
+		for (; s.p[i] == '"' && at < s.n && is_space(s.p[at]); at++)
+			control = control || s.p[at] != ' ';
+		if (control && at < s.n && (s.p[at] == '-' || (s.p[at] >= '0' && s.p[at] <= '9')))
+			return true;
+	}
+	return false;
+}
+
 static void ask_the_oracle(struct ev_str in, const struct device_wire *w)
 {
 	struct json_tokener *t;
@@ -109,7 +130,8 @@ static void ask_the_oracle(struct ev_str in, const struct device_wire *w)
 
 	json_read_init(&r, in, NULL);
 	if (json_skip(&r, &raw) != EV_OK) {
-		CHECK(isinf(w->power_kwh)); /* -Infinity: a number to the original, not JSON */
+		/* Numbers to the original (-Infinity is one), but not JSON. */
+		CHECK(isinf(w->power_kwh) || has_spaced_number(in));
 		return;
 	}
 	/* Half surrogate pairs and NULs in keys come out differently there. */
