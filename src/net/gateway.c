@@ -12,6 +12,7 @@
 #define CLOSE_UNSUPPORTED 1003
 #define CLOSE_AGAIN 1013 /* try again later */
 #define DEVICE_KEEP_MS 60000
+#define LOOK_AGAIN_MS 1000
 
 /* --- holding back --- */
 
@@ -66,8 +67,10 @@ static void let_go(struct gateway_conn *c, enum gateway_hold why)
 	c->holds = (uint8_t)(c->holds & ~(unsigned)why);
 	if (why == HOLD_BUSY)
 		held_remove(c);
-	if (c->holds == 0)
+	if (c->holds == 0) {
 		set_reading(c, false);
+		c->heard_ms = net_loop_now_ms(c->g->config.loop); /* it was not silent, but held */
+	}
 }
 
 /* At the end of each turn: whoever was held for a busy host may go on when it is not. */
@@ -86,17 +89,30 @@ static bool is_above(uint64_t v1, unsigned i1, uint64_t v2, unsigned i2)
 	return v1 > v2 || (v1 == v2 && i1 > i2);
 }
 
+/* Its queue is full: what it does not get now it gets when it connects again. */
+static void close_slow(struct gateway_conn *c)
+{
+	ev_err e = net_ws_close(c->g->config.server, c->ws, CLOSE_AGAIN, "reads too slowly");
+
+	(void)e; /* closing already */
+	ev_counter_inc(&c->g->n.slow);
+}
+
 static void send_command(struct gateway_conn *c, const struct device_command *cmd)
 {
 	char text[DEVICE_JSON_MAX];
 	struct ev_buf b = ev_buf_over(text, sizeof(text));
+	ev_err e;
 
 	if (!is_above(cmd->version, cmd->index, c->sent_version, c->sent_index))
 		return;
 	device_command_encode(cmd, &b);
 	assert(!b.overflow);
-	if (net_ws_send(c->g->config.server, c->ws, NET_WS_KIND_TEXT, ev_buf_str(&b)) != EV_OK)
-		return; /* gone or too slow: it gets the command when it connects again */
+	e = net_ws_send(c->g->config.server, c->ws, NET_WS_KIND_TEXT, ev_buf_str(&b));
+	if (e == EV_FULL)
+		close_slow(c);
+	if (e != EV_OK)
+		return; /* it gets the command when it connects again */
 	c->sent_version = cmd->version;
 	c->sent_index = cmd->index;
 	ev_counter_inc(&c->g->n.commands);
@@ -134,19 +150,30 @@ static void wait_for_backlog(struct gateway_conn *c)
 	net_timer_arm(config->loop, &c->timer, delay > 0 ? delay : 1);
 }
 
+static void go_live(struct gateway_conn *c, const struct command_job *found)
+{
+	c->phase = GATEWAY_LIVE;
+	for (size_t i = 0; i < found->n; i++)
+		send_command(c, &found->commands[i]);
+}
+
 static void on_look_done(struct job_owner *owner, struct job *j)
 {
 	struct look *l = (struct look *)owner;
 	struct gateway_conn *c = net_user(l->g->config.server, l->ws);
 
-	(void)j;
-	/* Of an unknown outlet, or while the store fails, there are none. */
-	if (c != NULL && c->phase == GATEWAY_ASKING && l->job.job.err == EV_OK && l->job.n > 0) {
+	if (c == NULL) {
+		free(l);
+		return;
+	}
+	/* An unknown outlet has no commands.  While the store fails nobody knows: look again. */
+	if (j->err != EV_OK && j->err != EV_NOTFOUND) {
+		c->phase = GATEWAY_BACKLOG;
+		net_timer_arm(c->g->config.loop, &c->timer, LOOK_AGAIN_MS);
+	} else if (c->phase == GATEWAY_ASKING && l->job.n > 0) {
 		wait_for_backlog(c);
-	} else if (c != NULL) {
-		c->phase = GATEWAY_LIVE;
-		for (size_t i = 0; l->job.job.err == EV_OK && i < l->job.n; i++)
-			send_command(c, &l->job.commands[i]);
+	} else {
+		go_live(c, &l->job);
 	}
 	free(l);
 }
@@ -183,6 +210,9 @@ static void on_conn_timer(void *user)
 	let_go(c, HOLD_RATE);
 	if (c->phase != GATEWAY_BACKLOG)
 		return;
+	/* A device that is held back is not silent. */
+	if (c->holds != 0)
+		c->heard_ms = now_ms;
 	if (now_ms - c->heard_ms < config->backlog_silence_ms &&
 	    now_ms - c->opened_ms < config->backlog_max_ms)
 		wait_for_backlog(c);
@@ -201,7 +231,6 @@ static struct gateway_conn *new_conn(struct gateway_device *d)
 	c->id = d->id;
 	c->opened_ms = net_loop_now_ms(d->g->config.loop);
 	c->heard_ms = c->opened_ms;
-	gateway_bucket_init(d->g, &c->bucket, c->opened_ms);
 	net_timer_init(&c->timer, on_conn_timer, c);
 	return c;
 }
@@ -295,48 +324,54 @@ struct ws_message {
 	struct net_handle ws;
 };
 
+/* Without a durable effect there is no answer: the device sends again. */
+static void send_answer(struct gateway_conn *c, const struct device_job *j)
+{
+	struct net_server *server = c->g->config.server;
+	char text[GATEWAY_ANSWER_MAX];
+	struct ev_buf b = ev_buf_over(text, sizeof(text));
+	struct gateway_answer a = gateway_answer_of(j);
+	ev_err e;
+
+	if (j->job.err != EV_OK) {
+		e = net_ws_close(server, c->ws, CLOSE_AGAIN, "try again later");
+		(void)e; /* closing already */
+		return;
+	}
+	gateway_answer_encode(&a, &b);
+	assert(!b.overflow);
+	if (net_ws_send(server, c->ws, NET_WS_KIND_TEXT, ev_buf_str(&b)) == EV_FULL)
+		close_slow(c);
+}
+
 static void on_message_done(struct job_owner *owner, struct job *job)
 {
 	struct ws_message *m = (struct ws_message *)owner;
 	struct gateway *g = m->g;
 	struct device_job *j = (struct device_job *)job;
 	struct gateway_conn *c = net_user(g->config.server, m->ws);
-	char text[GATEWAY_ANSWER_MAX];
-	struct ev_buf b = ev_buf_over(text, sizeof(text));
-	struct gateway_answer a = gateway_answer_of(j);
-	ev_err e;
 
 	gateway_count_answer(g, j);
 	if (c != NULL) {
 		c->unanswered--;
-		gateway_answer_encode(&a, &b);
-		/* Without a durable effect there is no answer: the device sends again. */
-		if (job->err == EV_OK)
-			e = net_ws_send(g->config.server, m->ws, NET_WS_KIND_TEXT, ev_buf_str(&b));
-		else
-			e = net_ws_close(g->config.server, m->ws, CLOSE_AGAIN, "try again later");
-		if (e == EV_FULL) {
-			ev_counter_inc(&g->n.slow);
-			e = net_ws_close(g->config.server, m->ws, CLOSE_AGAIN, "reads too slowly");
-		}
+		send_answer(c, j);
 		if (c->unanswered * 2 <= g->config.max_outstanding)
 			let_go(c, HOLD_OUTSTANDING);
 	}
 	free(m);
 }
 
-static void check_limits(struct gateway_conn *c, int64_t now_ms)
+/* For every frame, acknowledgements as well: each is work for the host. */
+static void check_limits(struct gateway_conn *c)
 {
 	struct gateway *g = c->g;
+	struct gateway_bucket *b = &c->device->bucket;
 
-	c->unanswered++;
-	if (c->unanswered >= g->config.max_outstanding)
-		hold(c, HOLD_OUTSTANDING, &g->n.held_outstanding);
 	if (host_is_busy(g->config.host))
 		hold(c, HOLD_BUSY, &g->n.held_busy);
-	if (!gateway_bucket_take(g, &c->bucket, now_ms)) {
+	if (!gateway_bucket_take(g, b, c->heard_ms)) {
 		hold(c, HOLD_RATE, &g->n.held_rate);
-		net_timer_arm(g->config.loop, &c->timer, gateway_bucket_wait_ms(g, &c->bucket));
+		net_timer_arm(g->config.loop, &c->timer, gateway_bucket_wait_ms(g, b));
 	}
 }
 
@@ -360,7 +395,9 @@ static void take_message(struct gateway_conn *c, struct ev_str bytes,
 	m->ws = c->ws;
 	j->job.owner = &m->owner;
 	ev_counter_inc(&g->n.messages_ws);
-	check_limits(c, net_loop_now_ms(g->config.loop));
+	c->unanswered++;
+	if (c->unanswered >= g->config.max_outstanding)
+		hold(c, HOLD_OUTSTANDING, &g->n.held_outstanding);
 	host_submit(g->config.host, &j->job);
 }
 
@@ -392,6 +429,7 @@ static void on_ws_message(void *user, struct net_handle ws, void *conn_user, enu
 		ev_counter_inc(&g->n.binary);
 		return;
 	}
+	check_limits(c);
 	if (gateway_frame_decode(bytes, &frame, &error) != EV_OK)
 		take_message(c, bytes, NULL, &error);
 	else if (frame.kind == GATEWAY_FRAME_ACK)
@@ -442,7 +480,7 @@ struct gateway_device *gateway_device_get(struct gateway *g, const struct ev_uui
 		return NULL;
 	d->g = g;
 	d->id = *id;
-	gateway_bucket_init(g, &d->posts, net_loop_now_ms(g->config.loop));
+	gateway_bucket_init(g, &d->bucket, net_loop_now_ms(g->config.loop));
 	net_timer_init(&d->poll_timer, on_device_timer, d);
 	if (ev_map_put(&g->devices, id->b, (uintptr_t)d) != EV_OK) {
 		ev_counter_inc(&g->n.devices_full);
@@ -459,15 +497,15 @@ static void drop_device(struct gateway_device *d)
 	free(d);
 }
 
-/* Without a connection the entry stays for a while if its bucket is not full: it limits posts. */
+/* Without a connection the entry stays a while if its bucket is not full: it limits the next. */
 void gateway_device_release(struct gateway_device *d)
 {
 	int64_t now_ms = net_loop_now_ms(d->g->config.loop);
 
 	if (d->conn != NULL || d->poll.generation != 0 || d->asking > 0)
 		return;
-	if (d->posts.at_ms != 0 && now_ms - d->posts.at_ms < DEVICE_KEEP_MS &&
-	    d->posts.milli < (int64_t)d->g->config.burst * 1000)
+	if (now_ms - d->bucket.at_ms < DEVICE_KEEP_MS &&
+	    d->bucket.milli < (int64_t)d->g->config.burst * 1000)
 		net_timer_arm(d->g->config.loop, &d->poll_timer, DEVICE_KEEP_MS);
 	else
 		drop_device(d);

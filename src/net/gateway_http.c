@@ -195,12 +195,12 @@ static bool take_posts(struct gateway_device *d, size_t n)
 	int64_t now_ms = net_loop_now_ms(d->g->config.loop);
 
 	/* A batch may draw the bucket below zero once; the next one waits for it. */
-	if (d->posts.milli < 0 && !gateway_bucket_take(d->g, &d->posts, now_ms)) {
-		d->posts.milli += 1000;
+	if (d->bucket.milli < 0 && !gateway_bucket_take(d->g, &d->bucket, now_ms)) {
+		d->bucket.milli += 1000;
 		return false;
 	}
 	for (size_t i = 0; i < n; i++)
-		(void)gateway_bucket_take(d->g, &d->posts, now_ms);
+		(void)gateway_bucket_take(d->g, &d->bucket, now_ms);
 	return true;
 }
 

@@ -31,7 +31,7 @@ struct gateway_device {
 	struct gateway_conn *conn;   /* its newest WebSocket, or NULL */
 	struct net_handle poll;      /* a long poll that waits, or zero */
 	struct net_timer poll_timer; /* ends the poll, or an idle entry */
-	struct gateway_bucket posts;
+	struct gateway_bucket bucket;
 	unsigned asking; /* jobs that name it */
 };
 
@@ -43,7 +43,6 @@ struct gateway_conn {
 	struct net_handle ws;
 	struct gateway_conn *next_held, **held_link; /* in g->held while HOLD_BUSY */
 	struct net_timer timer;                      /* rate, or backlog: see phase and holds */
-	struct gateway_bucket bucket;
 	int64_t opened_ms;
 	int64_t heard_ms;
 	uint64_t sent_version; /* the newest command sent on it */

@@ -515,6 +515,28 @@ void ws_expect(struct client *c, unsigned first_byte, const char *payload, size_
 	drop(c, 2 + extra + n);
 }
 
+unsigned ws_read(struct client *c, char *out, size_t cap)
+{
+	size_t head = 2;
+	size_t n;
+	unsigned first;
+
+	client_wait_bytes(c, head);
+	n = (uint8_t)c->in[1];
+	if (n == 126) {
+		head = 4;
+		client_wait_bytes(c, head);
+		n = (size_t)(uint8_t)c->in[2] << 8 | (uint8_t)c->in[3];
+	}
+	assert_true(n <= UINT16_MAX && n != 127 && n < cap);
+	client_wait_bytes(c, head + n);
+	first = (uint8_t)c->in[0];
+	memcpy(out, c->in + head, n);
+	out[n] = '\0';
+	drop(c, head + n);
+	return first;
+}
+
 void ws_expect_failed(struct client *c, unsigned code)
 {
 	char payload[2] = { (char)(code >> 8), (char)(code & 0xffU) };

@@ -95,6 +95,8 @@ size_t ws_make(char *out, unsigned first_byte, const char *payload, size_t n);
 void ws_send(struct client *c, unsigned first_byte, const char *payload, size_t n);
 /* Waits for an unmasked frame with this first byte and payload, and drops it. */
 void ws_expect(struct client *c, unsigned first_byte, const char *payload, size_t n);
+/* Waits for any unmasked frame; gives its payload, NUL-terminated, and its first byte. */
+unsigned ws_read(struct client *c, char *out, size_t cap);
 /* A close frame with this code and the end of the connection. */
 void ws_expect_failed(struct client *c, unsigned code);
 
