@@ -263,6 +263,14 @@ static void on_drained(void *user)
 	net_timer_arm(r->loop, &r->tick_timer, 1);
 }
 
+/* All that devices sent is answered: now the connections may go. */
+static void on_devices_answered(void *user)
+{
+	struct runtime *r = user;
+
+	net_server_drain(r->server, r->config.drain_timeout_ns / EV_NS_PER_MS, on_drained, r);
+}
+
 void runtime_stop(struct runtime *r)
 {
 	if (r->draining)
@@ -273,7 +281,7 @@ void runtime_stop(struct runtime *r)
 		EV_KU64("connections", net_server_connections(r->server)));
 	net_timer_cancel(r->loop, &r->tick_timer);
 	api_drain(r->api);
-	net_server_drain(r->server, r->config.drain_timeout_ns / EV_NS_PER_MS, on_drained, r);
+	gateway_drain(r->gateway, on_devices_answered, r);
 }
 
 static void on_stop_signal(void *user)

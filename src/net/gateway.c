@@ -48,14 +48,19 @@ static void set_reading(struct gateway_conn *c, bool paused)
 	(void)e;
 }
 
+static void stop_reading(struct gateway_conn *c, enum gateway_hold why)
+{
+	if (c->holds == 0)
+		set_reading(c, true);
+	c->holds = (uint8_t)(c->holds | why);
+}
+
 static void hold(struct gateway_conn *c, enum gateway_hold why, struct ev_counter *counter)
 {
 	if ((c->holds & why) != 0)
 		return;
 	ev_counter_inc(counter);
-	if (c->holds == 0)
-		set_reading(c, true);
-	c->holds = (uint8_t)(c->holds | why);
+	stop_reading(c, why);
 	if (why == HOLD_BUSY)
 		held_add(c);
 }
@@ -73,6 +78,14 @@ static void let_go(struct gateway_conn *c, enum gateway_hold why)
 	}
 }
 
+static void tell_drained(struct gateway *g)
+{
+	net_fn *drained = g->drained;
+
+	g->drained = NULL;
+	drained(g->drained_user);
+}
+
 /* At the end of each turn: whoever was held for a busy host may go on when it is not. */
 static void end_of_turn(void *user)
 {
@@ -80,6 +93,8 @@ static void end_of_turn(void *user)
 
 	while (g->held != NULL && !host_is_busy(g->config.host))
 		let_go(g->held, HOLD_BUSY);
+	if (g->drained != NULL && g->unanswered == 0)
+		tell_drained(g);
 }
 
 /* --- commands --- */
@@ -293,6 +308,10 @@ static void on_ws_request(void *user, const struct net_request *req)
 		gateway_refuse_access(g, req->handle, status);
 		return;
 	}
+	if (g->draining) {
+		gateway_refuse(g, req->handle, 503, "shutting down");
+		return;
+	}
 	open_conn(g, &id, req);
 }
 
@@ -352,6 +371,7 @@ static void on_message_done(struct job_owner *owner, struct job *job)
 	struct gateway_conn *c = net_user(g->config.server, m->ws);
 
 	gateway_count_answer(g, j);
+	g->unanswered--;
 	if (c != NULL) {
 		c->unanswered--;
 		send_answer(c, j);
@@ -395,6 +415,7 @@ static void take_message(struct gateway_conn *c, struct ev_str bytes,
 	m->ws = c->ws;
 	j->job.owner = &m->owner;
 	ev_counter_inc(&g->n.messages_ws);
+	g->unanswered++;
 	c->unanswered++;
 	if (c->unanswered >= g->config.max_outstanding)
 		hold(c, HOLD_OUTSTANDING, &g->n.held_outstanding);
@@ -615,6 +636,29 @@ void gateway_free(struct gateway *g)
 	}
 	ev_map_deinit(&g->devices);
 	free(g);
+}
+
+/* Of its device nothing more is taken in, and it waits for no command. */
+static void drain_device(struct gateway_device *d)
+{
+	if (d->conn != NULL)
+		stop_reading(d->conn, HOLD_DRAIN);
+	gateway_poll_command(d, NULL);
+}
+
+void gateway_drain(struct gateway *g, net_fn *done, void *user)
+{
+	const uint8_t *key;
+	uintptr_t value;
+	size_t at = 0;
+
+	assert(!g->draining);
+	g->draining = true;
+	g->drained = done;
+	g->drained_user = user;
+	while (ev_map_next(&g->devices, &at, &key, &value))
+		drain_device((struct gateway_device *)value);
+	net_loop_rerun_hooks(g->config.loop);
 }
 
 void gateway_set_limits(struct gateway *g, uint32_t max_outstanding, uint32_t rate, uint32_t burst)

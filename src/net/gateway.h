@@ -49,6 +49,13 @@ void gateway_free(struct gateway *g);
 /* To be given to the gateway's listener, with the gateway as user. */
 const struct net_handlers *gateway_handlers(void);
 
+/*
+ * Before net_server_drain, which cuts off what is under way: takes no more connections, reads no
+ * more messages, and ends the polls that wait.  done(user) comes at the end of a turn when every
+ * message that came by WebSocket is answered.  Once for each gateway.
+ */
+void gateway_drain(struct gateway *g, net_fn *done, void *user);
+
 /* A command that was just committed: to the device, if it is there. */
 void gateway_on_command(struct gateway *g, const struct device_command *c);
 

@@ -322,7 +322,7 @@ static void on_poll_look_done(struct job_owner *owner, struct job *j)
 		gateway_refuse(d->g, l->request, 404, "no such outlet");
 	else if (j->err != EV_OK)
 		gateway_refuse(d->g, l->request, 503, "try again later");
-	else if (l->job.n > 0 || l->wait_ms == 0)
+	else if (l->job.n > 0 || l->wait_ms == 0 || d->g->draining)
 		reply_commands(d->g, l->request, l->job.commands, l->job.n);
 	else
 		begin_poll(d, l->request, l->wait_ms);

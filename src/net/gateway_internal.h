@@ -20,7 +20,7 @@ enum gateway_phase {
 };
 
 /* What holds a connection back; reading goes on when none is left. */
-enum gateway_hold { HOLD_OUTSTANDING = 1, HOLD_RATE = 2, HOLD_BUSY = 4 };
+enum gateway_hold { HOLD_OUTSTANDING = 1, HOLD_RATE = 2, HOLD_BUSY = 4, HOLD_DRAIN = 8 };
 
 struct gateway_conn;
 
@@ -70,6 +70,10 @@ struct gateway {
 	struct ev_map devices; /* outletId → struct gateway_device */
 	struct gateway_conn *held;
 	struct net_hook hook;
+	size_t unanswered; /* messages by WebSocket */
+	bool draining;
+	net_fn *drained; /* NULL when it was told */
+	void *drained_user;
 	struct gateway_counters n;
 };
 

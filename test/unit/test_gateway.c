@@ -44,6 +44,7 @@ struct kit {
 	char path[80]; /* of the outlet's WebSocket */
 	struct gate gate;
 	atomic_int failures; /* so many of the next groups fail */
+	bool drained;
 	struct client a, b;
 };
 
@@ -834,6 +835,64 @@ static void a_poll_whose_device_left_is_forgotten(void **state)
 	assert_int_equal(metric(k, "commands_sent_total"), 1);
 }
 
+/* --- ending --- */
+
+static void on_drained(void *user)
+{
+	struct kit *k = user;
+
+	k->drained = true;
+}
+
+static void draining_answers_what_came_and_ends_what_waits(void **state)
+{
+	struct kit *k = *state;
+	struct client late;
+	char head[1024];
+
+	start(k);
+	connect_device(k, &k->a);
+	client_open(&k->net, &k->b);
+	request(k, &k->b, "GET", "/commands?wait=60", "");
+	wait_metric(k, "devices_polling", 1);
+	wait_waiting(k, 0);
+	set_gate(k, true);
+	send_message(k, &k->a, "m1", "CablePlugged", "");
+	wait_waiting(k, 1);
+	gateway_drain(k->gateway, on_drained, k);
+	client_expect_answer(&k->b, 200, "[]");
+	client_open(&k->net, &late);
+	client_send_z(&late, "GET ");
+	client_send_z(&late, k->path);
+	client_send_z(&late, " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+			     "Sec-WebSocket-Version: 13\r\n"
+			     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+	assert_int_equal(client_read_answer(&late, head, sizeof(head)), 503);
+	client_close(&late);
+	assert_false(k->drained);
+	set_gate(k, false);
+	expect_answer(&k->a, "m1", "applied");
+	assert_true(k->drained);
+	k->drained = false;
+	net_server_drain(k->net.server, 5000, on_drained, k);
+	expect_close(&k->a, 1001);
+	client_close(&k->a);
+	client_close(&k->b);
+	for (int i = 0; i < TURNS_MAX && !k->drained; i++)
+		fixture_turn(&k->net);
+	assert_true(k->drained);
+}
+
+static void draining_an_idle_gateway_is_done_at_once(void **state)
+{
+	struct kit *k = *state;
+
+	start(k);
+	gateway_drain(k->gateway, on_drained, k);
+	fixture_turn(&k->net);
+	assert_true(k->drained);
+}
+
 #define DEVICE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -860,6 +919,8 @@ int main(void)
 		DEVICE(a_poll_waits_for_a_command),
 		DEVICE(a_newer_poll_ends_the_older),
 		DEVICE(a_poll_whose_device_left_is_forgotten),
+		DEVICE(draining_answers_what_came_and_ends_what_waits),
+		DEVICE(draining_an_idle_gateway_is_done_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
