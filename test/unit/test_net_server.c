@@ -497,8 +497,8 @@ static void refuses_bodies_that_are_too_large(void **state)
 		/* none of it is sent */
 		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n",
 		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999\r\n\r\n",
-		"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-		"6\r\n012345\r\n5\r\n67890\r\n",
+		("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+		 "6\r\n012345\r\n5\r\n67890\r\n"),
 	};
 	struct fixture *f = *state;
 
