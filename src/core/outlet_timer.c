@@ -109,10 +109,12 @@ static void on_attach(struct outlet_step *s)
 		return;
 	}
 	o->unassigned_mwh -= s->in->attach.mwh;
-	if (ended != NULL)
+	if (ended != NULL) {
 		step_recent_event(s, ended);
-	else
+	} else {
+		o->reported = true; /* the App takes no denial of a session with energy */
 		step_session_event(s, o->state);
+	}
 	e = &s->out->events[s->out->n_events - 1];
 	e->has_item = true;
 	e->item_id = s->in->attach.item_id;
