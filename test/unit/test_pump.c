@@ -168,6 +168,23 @@ static void a_tag_before_the_plug_waits_and_starts(void **state)
 	assert_int_equal(fixture_books(f).n_parked, 0);
 }
 
+static void the_answer_to_a_plug_shows_what_became_of_the_tag_before_it(void **state)
+{
+	struct pump_fixture *f = *state;
+	struct device_job plug = { .job = { .kind = JOB_DEVICE_MESSAGE } };
+
+	assert_int_equal(fixture_send(f, OUTLET_DEVICE_REQUESTS_CHARGING, TAG, 0), VERDICT_LATER);
+	plug.outlet_id = f->outlet_id;
+	plug.decoded = true;
+	plug.id.b[0] = 77;
+	plug.message.outlet_id = f->outlet_id;
+	plug.message.change = OUTLET_CABLE_PLUGGED;
+	fixture_run(f, &plug.job);
+	assert_int_equal(plug.job.verdict, VERDICT_APPLIED);
+	assert_true(plug.has_state);
+	assert_int_equal(plug.shown, OUTLET_CHARGING);
+}
+
 static void a_tag_without_a_plug_is_refused_after_thirty_seconds(void **state)
 {
 	struct pump_fixture *f = *state;
@@ -396,6 +413,32 @@ static void stray_energy_is_kept_and_attached_once(void **state)
 	fixture_assert_balanced(f);
 }
 
+/* The App takes no denial of a session with energy: then the outlet must make none. */
+static void attached_energy_makes_a_session_that_cannot_be_denied(void **state)
+{
+	struct pump_fixture *f = *state;
+	struct items items = { .n = 0 };
+	struct outlet_job attach = { .job = { .kind = JOB_ATTACH }, .outlet_id = f->outlet_id };
+
+	fixture_send(f, OUTLET_CHARGING, "stranger", KWH);
+	charge_by_tag(f);
+	assert_int_equal(
+		f->query->ops->unassigned(f->query, &f->outlet_id, true, 10, take_item, &items),
+		EV_OK);
+	attach.item_id = items.last.id;
+	attach.session_id = fixture_session(f).id;
+	fixture_run(f, &attach.job);
+	assert_int_equal(attach.job.verdict, VERDICT_APPLIED);
+	assert_int_equal(fixture_send(f, OUTLET_DEVICE_DENIES_CHARGING, TAG, 0), VERDICT_DUPLICATE);
+	fixture_advance_s(f, 301);
+	fixture_tick(f);
+	assert_int_equal(fixture_outlet(f).state, OUTLET_CHARGING);
+	assert_int_equal(fixture_session(f).state, OUTLET_CHARGING);
+	fixture_send(f, OUTLET_AVAILABLE, "", 0);
+	assert_int_equal(fixture_session(f).state, OUTLET_CHARGING_FINISHED);
+	fixture_assert_balanced(f);
+}
+
 /* A fault at every port call of a round trip, one after the other: nothing half done is left. */
 struct fault {
 	unsigned countdown;
@@ -531,6 +574,8 @@ int main(void)
 		FLOW(acknowledgements_never_go_back),
 		FLOW(a_stop_that_the_device_ignores_is_repeated_then_finished),
 		FLOW(stray_energy_is_kept_and_attached_once),
+		FLOW(attached_energy_makes_a_session_that_cannot_be_denied),
+		FLOW(the_answer_to_a_plug_shows_what_became_of_the_tag_before_it),
 		FLOW(a_fault_at_any_call_leaves_nothing_half_done),
 		FLOW(one_bad_job_of_a_group_costs_no_other),
 		FLOW(an_erased_customer_leaves_sessions_without_a_person),
