@@ -74,6 +74,19 @@ static bool is_young(const struct outlet_step *s)
 	return step_age(s) < s->rules->request_timeout_ns;
 }
 
+/*
+ * A start is as old as its session, whenever its event came: put once more by a stalled process, or
+ * late, it does not become young again (docs/decisions/0011).
+ */
+static bool is_young_start(const struct outlet_step *s)
+{
+	int64_t age;
+
+	if (__builtin_sub_overflow(s->now_ns, s->in->event.period_start_ns, &age))
+		return s->in->event.period_start_ns > 0;
+	return is_young(s) && age < s->rules->request_timeout_ns;
+}
+
 /* Times on the stream count to the millisecond. */
 static bool is_answer_to(const struct outlet_request *r, const struct charging_event *e)
 {
@@ -97,7 +110,7 @@ static void on_start(struct outlet_step *s)
 		refuse_start(s, REASON_OTHER_SESSION);
 	else if (o->state != OUTLET_CABLE_PLUGGED)
 		refuse_start(s, REASON_NO_CABLE);
-	else if (!is_young(s))
+	else if (!is_young_start(s))
 		refuse_start(s, REASON_TOO_OLD);
 	else
 		start(s);

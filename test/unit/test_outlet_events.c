@@ -381,6 +381,35 @@ static void the_newest_four_refused_sessions_are_kept(void **state)
 	}
 }
 
+/* Put again, or late, by whoever was stalled: the record is young, and the session is not. */
+static void a_start_is_as_old_as_its_session(void **state)
+{
+	static const struct {
+		int64_t began_ns;
+		bool starts;
+	} cases[] = {
+		{ T0 - 59 * SEC, true },   { T0 - 60 * SEC, false }, { T0 - 3600 * SEC, false },
+		{ T0 + 3600 * SEC, true }, { INT64_MIN, false },     { INT64_MAX, true },
+	};
+	static struct outlet_decision d;
+	struct outlet_rules by = outlet_rules_default();
+
+	(void)state;
+	for (size_t i = 0; i < EV_ARRAY_LEN(cases); i++) {
+		struct outlet o = row_of(F_PLUGGED, V_PLAIN);
+		struct outlet_input start = {
+			.kind = OUTLET_IN_EVENT,
+			.at_ns = T0,
+			.event = event_of(THE_UNKNOWN, 0, OUTLET_APP_REQUESTS_CHARGING),
+		};
+
+		start.event.period_start_ns = cases[i].began_ns;
+		outlet_decide(&o, &start, &by, T0, &d);
+		assert_int_equal(d.verdict, cases[i].starts ? VERDICT_APPLIED : VERDICT_REFUSED);
+		assert_int_equal(d.reason, cases[i].starts ? REASON_NONE : REASON_TOO_OLD);
+	}
+}
+
 static void an_unknown_outlet_denies_the_start(void **state)
 {
 	struct charging_event start = event_of(THE_UNKNOWN, 0, OUTLET_APP_REQUESTS_CHARGING);
@@ -404,6 +433,7 @@ int main(void)
 		cmocka_unit_test(every_state_meets_every_event_of_the_app),
 		cmocka_unit_test(a_refused_start_never_starts),
 		cmocka_unit_test(the_newest_four_refused_sessions_are_kept),
+		cmocka_unit_test(a_start_is_as_old_as_its_session),
 		cmocka_unit_test(an_unknown_outlet_denies_the_start),
 	};
 

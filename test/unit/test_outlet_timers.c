@@ -486,7 +486,8 @@ static void an_absurd_instant_of_receipt_does_not_overflow(void **state)
 		in.event = (struct charging_event){ .initiator = INITIATOR_APP_BACKEND,
 						    .state = OUTLET_APP_REQUESTS_CHARGING,
 						    .has_session = true,
-						    .session_id = uuid_of(UNKNOWN_SESSION) };
+						    .session_id = uuid_of(UNKNOWN_SESSION),
+						    .period_start_ns = NOW };
 		outlet_decide(&row, &in, &by, NOW, &d);
 		assert_int_equal(d.verdict, young ? VERDICT_APPLIED : VERDICT_REFUSED);
 	}
