@@ -95,8 +95,8 @@ ev_err outlet_service_message(struct outlet_service *s, struct device_job *j)
 ev_err outlet_service_settled(struct outlet_service *s, struct device_job *j)
 {
 	/* The request may be answered by now, or one that was parked until the plug came. */
-	if (!j->has_state || (j->shown != OUTLET_DEVICE_REQUESTS_CHARGING &&
-			      j->shown != OUTLET_CABLE_PLUGGED))
+	if (!j->has_state ||
+	    (j->shown != OUTLET_DEVICE_REQUESTS_CHARGING && j->shown != OUTLET_CABLE_PLUGGED))
 		return EV_OK;
 	return answer(&j->job, show_state(s, j));
 }
