@@ -55,6 +55,14 @@ static void on_stored_event(void *user, const struct stored_event *e)
 	host_put_event(r->host, e);
 }
 
+static struct embedded_retention retention_of(const struct config *c)
+{
+	return (struct embedded_retention){ .events_ns = c->retain_events_ns,
+					    .commands_ns = c->retain_commands_ns,
+					    .dead_letters_ns = c->retain_dead_letters_ns,
+					    .identities_ns = 2 * EV_NS_PER_HOUR };
+}
+
 static ev_err open_engine(struct runtime *r, struct ev_fail *fail)
 {
 	const struct config *c = &r->config;
@@ -63,10 +71,7 @@ static ev_err open_engine(struct runtime *r, struct ev_fail *fail)
 		.now_ns = now_of,
 		.clock_user = r->clock,
 		.rules = rules_of(c),
-		.retention = { .events_ns = c->retain_events_ns,
-			       .commands_ns = c->retain_commands_ns,
-			       .dead_letters_ns = c->retain_dead_letters_ns,
-			       .identities_ns = 2 * EV_NS_PER_HOUR },
+		.retention = retention_of(c),
 	};
 	struct embedded_listener l = { .on_event = on_stored_event,
 				       .on_command = on_stored_command,
@@ -107,6 +112,26 @@ static void watch_store(struct runtime *r)
 	}
 }
 
+/* What a reload has left for the writer's thread; it comes into force at once. */
+static void take_retention(struct runtime *r)
+{
+	pthread_mutex_lock(&r->lock);
+	if (r->retention_is_new) {
+		embedded_set_retention(r->engine, &r->retention);
+		r->retain_due_ns = 0;
+	}
+	r->retention_is_new = false;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void leave_retention(struct runtime *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->retention = retention_of(&r->config);
+	r->retention_is_new = true;
+	pthread_mutex_unlock(&r->lock);
+}
+
 /* On the writer's thread: old rows go in small pieces, so that nobody waits long for one. */
 static void maintain(void *user, int64_t now_ns)
 {
@@ -115,6 +140,7 @@ static void maintain(void *user, int64_t now_ns)
 	bool more = false;
 
 	watch_store(r);
+	take_retention(r);
 	if (mono_ns < r->retain_due_ns)
 		return;
 	if (embedded_retain(r->engine, now_ns, &more) != EV_OK)
@@ -321,6 +347,10 @@ static void reload_config(struct runtime *r)
 	api_set_stuck_after(r->api, r->config.stuck_after_ns);
 	gateway_set_limits(r->gateway, (uint32_t)r->config.max_outstanding,
 			   (uint32_t)r->config.message_rate, (uint32_t)r->config.message_burst);
+	for (int l = 0; l < RUNTIME_LISTENERS; l++)
+		net_listener_set_max_per_address(r->listeners[l],
+						 (uint32_t)r->config.max_connections_per_address);
+	leave_retention(r);
 	ev_info(r->log, "config.reloaded", EV_KU64("changed", diff.n_reloadable));
 }
 
@@ -361,6 +391,8 @@ static ev_err open_loop(struct runtime *r, struct ev_fail *fail)
 	if (e != EV_OK)
 		return e;
 	net_timer_init(&r->tick_timer, on_tick, r);
+	/* A file that may not grow further fails its write, as on a full disk. */
+	(void)signal(SIGXFSZ, SIG_IGN);
 	e = net_loop_on_signal(r->loop, SIGTERM, on_stop_signal, r);
 	if (e == EV_OK)
 		e = net_loop_on_signal(r->loop, SIGINT, on_stop_signal, r);
@@ -411,6 +443,10 @@ ev_err runtime_new(const struct runtime_options *o, struct runtime **out, struct
 	r->config = *o->config;
 	r->log = o->log;
 	r->clock = ev_clock_os();
+	if (pthread_mutex_init(&r->lock, NULL) != 0) {
+		free(r);
+		return ev_fail_set(fail, EV_NOMEM, 0, "out of memory");
+	}
 	ev_rng_os_init(&r->rng);
 	ev_rng_os_init(&r->writer_rng);
 	raise_descriptors(r->log);
@@ -453,6 +489,7 @@ void runtime_free(struct runtime *r)
 		r->query->ops->free(r->query);
 	embedded_free(r->engine);
 	credentials_free(r->credentials);
+	pthread_mutex_destroy(&r->lock);
 	free(r);
 }
 

@@ -2,6 +2,7 @@
 #ifndef EV_CLI_RUNTIME_INTERNAL_H
 #define EV_CLI_RUNTIME_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/metrics.h"
@@ -48,6 +49,10 @@ struct runtime {
 	bool ticking;
 
 	atomic_bool store_failing; /* no group could be committed lately */
+
+	pthread_mutex_t lock; /* of the next two: from the loop to the writer */
+	struct embedded_retention retention;
+	bool retention_is_new;
 
 	/* The writer thread's. */
 	int64_t retain_due_ns; /* monotonic */

@@ -453,6 +453,12 @@ const char *net_listener_name(const struct net_listener *l)
 	return l->name;
 }
 
+void net_listener_set_max_per_address(struct net_listener *l, uint32_t max)
+{
+	assert(l->addresses != NULL && max > 0);
+	l->limits.max_connections_per_address = max;
+}
+
 /* --- draining --- */
 
 static void on_drain_deadline(void *user)

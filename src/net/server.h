@@ -155,6 +155,9 @@ EV_NODISCARD ev_err net_server_listen(struct net_server *s, const struct net_lis
 uint16_t net_listener_port(const struct net_listener *l);
 const char *net_listener_name(const struct net_listener *l);
 
+/* For connections to come; max and the limit that the listener began with are above 0. */
+void net_listener_set_max_per_address(struct net_listener *l, uint32_t max);
+
 /* Certificates and keys again from their files; the old ones stay where the new are unusable. */
 EV_NODISCARD ev_err net_server_reload_tls(struct net_server *s, struct ev_fail *fail);
 

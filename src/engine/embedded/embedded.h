@@ -93,6 +93,9 @@ EV_NODISCARD ev_err embedded_query_open(struct embedded *e, struct query **out,
  */
 void embedded_set_listener(struct embedded *e, const struct embedded_listener *l);
 
+/* From the next embedded_retain on.  On the store's thread. */
+void embedded_set_retention(struct embedded *e, const struct embedded_retention *r);
+
 /*
  * Deletes rows older than the retention, at most about a thousand of each kind, in a transaction of
  * its own; *out_more tells whether there is more to do now.  On the store's thread, outside groups

@@ -102,6 +102,11 @@ static ev_err cut_all(struct embedded *e, int64_t now_ns, bool *more)
 	return err;
 }
 
+void embedded_set_retention(struct embedded *e, const struct embedded_retention *r)
+{
+	e->o.retention = *r;
+}
+
 ev_err embedded_retain(struct embedded *e, int64_t now_ns, bool *out_more)
 {
 	bool more = false;
