@@ -41,7 +41,9 @@ export async function run(args, { env = {}, input } = {}) {
   child.stdout.on('data', (d) => (stdout += d));
   child.stderr.on('data', (d) => (stderr += d));
   child.stdin.end(input ?? '');
+  const timer = setTimeout(() => child.kill('SIGKILL'), 3 * LIMIT_MS);
   const [code, signal] = await once(child, 'close');
+  clearTimeout(timer);
   return { code, signal, stdout, stderr };
 }
 
