@@ -14,7 +14,7 @@
 #include "base/buf.h"
 #include "net/address.h"
 
-#define BACKLOG 1024
+#define BACKLOG 4096
 #define ACCEPTS_PER_TURN 64
 #define ACCEPT_RETRY_MS 100
 #define NO_SLOT UINT32_MAX
