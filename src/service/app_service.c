@@ -147,7 +147,7 @@ static ev_err supersede_one(struct app_service *s, const struct ev_uuid *id)
 	return e;
 }
 
-/* A request that created a session closes the outlet's other live ones. */
+/* The outlet runs this session: its other ones that were seen charging are over. */
 static ev_err supersede_others(struct app_service *s, const struct session *fresh)
 {
 	struct ev_uuid live[LIVE_MAX];
@@ -201,7 +201,7 @@ static ev_err approve(struct event_turn *t, const struct customer *c)
 	if (e != EV_OK)
 		return e;
 	s->stats.approvals++;
-	return supersede_others(s, &d.next);
+	return EV_OK;
 }
 
 static ev_err on_request(struct event_turn *t)
@@ -249,6 +249,13 @@ static ev_err decide_session(struct event_turn *t, const struct session *cur,
 	return commit_session(s, cur, d, puts, n);
 }
 
+/* Was this the first that was heard of its charging (docs/decisions/0012)? */
+static bool is_seen_now(const struct session *cur, const struct session_decision *d)
+{
+	return d->write && !cur->charging_seen && d->next.charging_seen &&
+	       session_is_live(d->next.state);
+}
+
 static ev_err on_session_event(struct event_turn *t)
 {
 	struct app_service *s = t->s;
@@ -268,7 +275,7 @@ static ev_err on_session_event(struct event_turn *t)
 	}
 	t->verdict = d.verdict;
 	t->reason = d.reason;
-	return e;
+	return e == EV_OK && is_seen_now(&cur, &d) ? supersede_others(s, &d.next) : e;
 }
 
 static ev_err run_event(struct event_turn *t)

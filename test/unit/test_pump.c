@@ -439,6 +439,59 @@ static void attached_energy_makes_a_session_that_cannot_be_denied(void **state)
 	fixture_assert_balanced(f);
 }
 
+/* An event of the outlet by a stream, where the other backend is another process. */
+static void app_hears(struct pump_fixture *f, uint8_t n, enum outlet_state state,
+		      const struct ev_uuid *session_id)
+{
+	struct store *store = memory_store(f->memory);
+	struct charging_event e = {
+		.initiator = INITIATOR_OUTLET_BACKEND,
+		.outlet_id = f->outlet_id,
+		.state = state,
+		.has_session = session_id != NULL,
+		.tag = f->tag,
+		.has_event_id = true,
+		.event_id = { .b = { n } },
+	};
+
+	if (session_id != NULL)
+		e.session_id = *session_id;
+	assert_int_equal(store->ops->begin(store), EV_OK);
+	assert_int_equal(app_service_event(&f->pump.app, &e, &e.event_id, 1), EV_OK);
+	assert_int_equal(store->ops->end(store), EV_OK);
+	effects_clear(&f->pump.effects);
+}
+
+static enum outlet_state state_of(struct pump_fixture *f, const struct ev_uuid *session_id)
+{
+	struct session s;
+
+	assert_int_equal(f->query->ops->session(f->query, session_id, &s), EV_OK);
+	return s.state;
+}
+
+static void a_session_is_superseded_by_one_that_charges_not_by_one_that_is_asked_for(void **state)
+{
+	struct pump_fixture *f = *state;
+	struct ev_uuid first, second;
+
+	app_hears(f, 1, OUTLET_DEVICE_REQUESTS_CHARGING, NULL);
+	first = fixture_session(f).id;
+	app_hears(f, 2, OUTLET_CHARGING, &first);
+	fixture_advance_s(f, 1);
+	app_hears(f, 3, OUTLET_DEVICE_REQUESTS_CHARGING, NULL);
+	second = fixture_session(f).id;
+	assert_false(ev_uuid_eq(&first, &second));
+	assert_int_equal(state_of(f, &first), OUTLET_CHARGING);
+	app_hears(f, 4, OUTLET_CHARGING, &second);
+	assert_int_equal(state_of(f, &first), OUTLET_CHARGING_FINISHED);
+	assert_int_equal(state_of(f, &second), OUTLET_CHARGING);
+	/* What is put once more of the first one's cannot close the second. */
+	app_hears(f, 2, OUTLET_CHARGING, &first);
+	assert_int_equal(state_of(f, &second), OUTLET_CHARGING);
+	assert_int_equal(f->pump.app.stats.superseded, 1);
+}
+
 /* A fault at every port call of a round trip, one after the other: nothing half done is left. */
 struct fault {
 	unsigned countdown;
@@ -575,6 +628,7 @@ int main(void)
 		FLOW(a_stop_that_the_device_ignores_is_repeated_then_finished),
 		FLOW(stray_energy_is_kept_and_attached_once),
 		FLOW(attached_energy_makes_a_session_that_cannot_be_denied),
+		FLOW(a_session_is_superseded_by_one_that_charges_not_by_one_that_is_asked_for),
 		FLOW(the_answer_to_a_plug_shows_what_became_of_the_tag_before_it),
 		FLOW(a_fault_at_any_call_leaves_nothing_half_done),
 		FLOW(one_bad_job_of_a_group_costs_no_other),
