@@ -457,7 +457,6 @@ void sim_crash(struct sim_process *p)
 
 	s->reached->crashes++;
 	s->reached->conflicts += p->pump.outlet.stats.conflicts;
-	s->reached->superseded += p->pump.app.stats.superseded;
 	sim_trace(s, "  process %d dies", (int)p->role);
 	drop_queue(p);
 	pump_deinit(&p->pump);

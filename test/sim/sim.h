@@ -195,7 +195,6 @@ struct sim_customer {
 	X(unassigned)                                                                              \
 	X(attached)                                                                                \
 	X(replayed)                                                                                \
-	X(superseded)                                                                              \
 	X(stops)                                                                                   \
 	X(clock_jumps)                                                                             \
 	X(records_repeated)                                                                        \

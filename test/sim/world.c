@@ -200,7 +200,6 @@ static void close_life(struct sim *s)
 	for (size_t i = 0; i < s->n_processes; i++) {
 		s->reached->conflicts += s->processes[i].pump.outlet.stats.conflicts;
 		s->reached->timers += s->processes[i].pump.outlet.stats.timers;
-		s->reached->superseded += s->processes[i].pump.app.stats.superseded;
 	}
 	sim_processes_close(s);
 	streams_close(s);
