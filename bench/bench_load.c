@@ -7,8 +7,8 @@
  * with the message it must belong to.  What is unanswered when a connection breaks is sent again on
  * the next one, byte for byte.
  *
- * The first --mute devices never read and the next --slow ones read a few bytes now and then; all of
- * these send without waiting for an answer, as much as the connection takes.
+ * The first --mute devices never read and the next --slow ones read a few bytes now and then; all
+ * of these send without waiting for an answer, as much as the connection takes.
  *
  * A phase is RATE:SECONDS.  With rate 0 each device sends as soon as it may.  Else it sends at
  * times fixed beforehand, at a random phase of its own, and delays count from that time, whether

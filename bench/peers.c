@@ -20,6 +20,7 @@
 
 #define EVENTS 512
 #define READ_BYTES 65536
+#define PER_ADDRESS 5000
 
 static const uint8_t mask[4] = { 0x37, 0xfa, 0x21, 0x3d };
 
@@ -42,6 +43,20 @@ static void watch(struct peers *s, struct peer *p, int op)
 	bench_must(epoll_ctl(s->epoll, op, p->fd, &ev) == 0, "epoll_ctl");
 }
 
+/*
+ * From another address of loopback for every few thousand connections: the kernel looks for a free
+ * port of one address the longer, the more are taken.
+ */
+static void bind_source(struct peers *s, int fd)
+{
+	struct sockaddr_in from = { .sin_family = AF_INET };
+	int one = 1;
+
+	from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(s->n_made++ / PER_ADDRESS % 100));
+	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+	bench_must(bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0, "bind");
+}
+
 void peer_connect(struct peers *s, struct peer *p, const struct ev_uuid *outlet)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(s->port) };
@@ -52,6 +67,7 @@ void peer_connect(struct peers *s, struct peer *p, const struct ev_uuid *outlet)
 	p->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	bench_must(p->fd >= 0, "socket");
 	(void)setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	bind_source(s, p->fd);
 	bench_must(connect(p->fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno == EINPROGRESS,
 		   "connect");
 	p->state = PEER_CONNECTING;

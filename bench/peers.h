@@ -42,6 +42,7 @@ struct peers {
 	const struct peers_ops *ops;
 	void *user;
 	size_t n_opening, n_open;
+	uint64_t n_made;   /* connections begun */
 	uint64_t n_closed; /* by the other side, or broken */
 };
 

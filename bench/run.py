@@ -77,7 +77,8 @@ class Bench:
     def run(self, name, *arguments, check=True):
         done = subprocess.run([self.tool(name), *map(str, arguments)], text=True,
                               capture_output=True, check=False)
-        if check and done.returncode != 0:
+        # Wrong answers are for the caller to judge; anything else ends it.
+        if done.returncode != 0 and (check or 'acked_mwh' not in done.stdout):
             sys.exit(f'bench_{name} {arguments}: {done.stdout[-2000:]}{done.stderr[-2000:]}')
         return done.stdout
 
@@ -234,7 +235,8 @@ def machine(bench):
         name, rate, p50, p99, cpu = line.split()
         disk[name] = {'rate': float(rate), 'p50_us': float(p50), 'p99_us': float(p99),
                       'cpu_us': float(cpu)}
-        print(f'disk {name:29} {float(rate):9.0f}/s {float(cpu):7.2f} us  p50 {p50} us  p99 {p99} us')
+        print(f'disk {name:29} {float(rate):9.0f}/s {float(cpu):7.2f} us'
+              f'  p50 {p50} us  p99 {p99} us')
     bench.results['disk'] = disk
     for n in [1000] if bench.scale == 'quick' else [100, 1000, 10000]:
         runs = [parse(bench.run('echo', n, bench.seconds)) for _ in range(bench.runs)]
@@ -558,7 +560,8 @@ def full_disk_on(bench, judge, place):
     judge.books(server, facts)
     judge.expect(none >= 3, 'seconds without an answer while the disk was full', none)
     judge.expect(lines[-1][1] > 2000, 'answers in the last second', f'{lines[-1][1]:.0f}')
-    judge.expect(True, 'sent again', f"{facts['resent']:.0f} messages, {facts['closed']:.0f} closed")
+    judge.expect(True, 'sent again, on new connections',
+                 f"{facts['resent']:.0f}, {facts['closed']:.0f}")
     judge.expect(server.process.poll() is None, 'the server lives', server.process.poll() is None)
     server.stop()
     return judge.end(facts)
