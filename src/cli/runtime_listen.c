@@ -6,6 +6,9 @@
 #include "cli/runtime_internal.h"
 #include "cli/version.h"
 
+/* Answers and commands are short: what a silent reader may hold of the kernel's memory. */
+#define GATEWAY_SEND_BUFFER 65536
+
 static const char *const listener_names[RUNTIME_LISTENERS] = {
 	[RUNTIME_OUTLET] = "outlet",
 	[RUNTIME_APP] = "app",
@@ -198,6 +201,7 @@ static ev_err listen_one(struct runtime *r, enum runtime_listener l, struct ev_f
 	c.user = r;
 	c.handlers = l == RUNTIME_OUTLET ? &outlet_handlers : &app_handlers;
 	if (l == RUNTIME_GATEWAY) {
+		c.limits.send_buffer_bytes = GATEWAY_SEND_BUFFER;
 		c.handlers = gateway_handlers();
 		c.user = r->gateway;
 	}

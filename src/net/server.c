@@ -315,6 +315,14 @@ static ev_err fail_sys(struct ev_fail *fail, const struct net_listener_config *c
 			   strerror(error));
 }
 
+/* Accepted sockets inherit it.  A peer that does not read would else fill megabytes of the kernel. */
+static bool set_send_buffer(int fd, uint32_t bytes)
+{
+	int n = (int)bytes;
+
+	return bytes == 0 || setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &n, sizeof(n)) == 0;
+}
+
 static ev_err bind_socket(const struct net_listener_config *c, int *out_fd, struct ev_fail *fail)
 {
 	struct sockaddr_storage address;
@@ -329,6 +337,7 @@ static ev_err bind_socket(const struct net_listener_config *c, int *out_fd, stru
 		return fail_sys(fail, c, "socket for");
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
 	    (c->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0) ||
+	    !set_send_buffer(fd, c->limits.send_buffer_bytes) ||
 	    bind(fd, (struct sockaddr *)&address, len) != 0) {
 		ev_err e = fail_sys(fail, c, "cannot bind");
 

@@ -109,6 +109,7 @@ struct net_limits {
 	uint32_t max_body_bytes;              /* [102,400]; else 413, before it is read */
 	uint32_t max_message_bytes;           /* [65,536], of a WebSocket message; else 1009 */
 	uint32_t max_out_bytes;               /* [262,144], queued to a stream or WebSocket */
+	uint32_t send_buffer_bytes;           /* [0: the kernel's], of each socket */
 	uint32_t header_timeout_ms;           /* [10,000], from first byte (or connect) to all */
 	uint32_t body_timeout_ms;             /* [30,000], from the head to all of the body */
 	uint32_t keepalive_timeout_ms;        /* [60,000], between requests */

