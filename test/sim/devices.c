@@ -26,6 +26,7 @@ void devices_open(struct sim *s)
 		d->outlet_id.b[0] = (uint8_t)i; /* to be found in a trace */
 		d->habit = sim_chance(s, 60) ? HABIT_SOCKET : HABIT_POST;
 		d->acks = sim_chance(s, 85);
+		d->waits = sim_chance(s, 50);
 	}
 }
 

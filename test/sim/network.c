@@ -77,9 +77,6 @@ static void take_ack(struct sim *s, struct sim_device *d, const struct sim_packe
 	struct sim_task *t;
 	struct command_job *j;
 
-	/* As gateway_ack_parse: none of the future. */
-	if (k->command.version > (uint64_t)(sim_now(s) / EV_NS_PER_MS) + 60000)
-		return;
 	t = sim_task_new(JOB_COMMAND_ACK, sizeof(*j));
 	j = (struct command_job *)t->job;
 	j->outlet_id = d->outlet_id;
@@ -297,7 +294,7 @@ void network_command(struct sim *s, const struct device_command *c)
 		if (d->habit == HABIT_SOCKET && d->phase == PHASE_LIVE)
 			send_command(s, d, c);
 		/* A long poll that happens to wait. */
-		if (d->habit == HABIT_POST && (s->calm || sim_chance(s, 50)))
+		if (d->habit == HABIT_POST && d->waits && (s->calm || sim_chance(s, 50)))
 			send_command(s, d, c);
 	}
 }

@@ -119,6 +119,7 @@ struct sim_device {
 	struct ev_uuid outlet_id;
 	enum sim_habit habit;
 	bool acks;       /* acknowledges commands */
+	bool waits;      /* HABIT_POST: its polls are long ones */
 	bool registered; /* its outlet is, durably */
 
 	/* What is really so. */
@@ -250,7 +251,7 @@ struct sim {
 
 /* --- world.c: a life, chance, time, what is printed --- */
 
-/* Runs a life of `steps` and a rest.  False: s->failure says what broke, and s->step where. */
+/* Runs a life of `steps` (one in ten: of more) and a rest.  False: s->failure says what broke, and s->step where. */
 bool sim_live(struct sim *s, uint64_t seed, enum sim_mode mode, uint64_t steps);
 
 uint64_t sim_below(struct sim *s, uint64_t n);

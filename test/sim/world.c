@@ -8,6 +8,7 @@
 #include "sim.h"
 
 #define START_NS (INT64_C(1700000000) * EV_NS_PER_S)
+#define LONG_LIFE 6
 
 const char *sim_mode_text(enum sim_mode m)
 {
@@ -212,6 +213,8 @@ static void close_life(struct sim *s)
 static void live(struct sim *s, uint64_t steps)
 {
 	draw_life(s);
+	if (sim_chance(s, 10))
+		steps *= LONG_LIFE;
 	sim_trace(s, "seed %llu, mode %s: faults %u, jumpy %d, wild %d, rivals %d, lossy %d",
 		  (unsigned long long)s->seed, sim_mode_text(s->mode), s->fault_permille, s->jumpy,
 		  s->wild, s->rivals, s->lossy);
