@@ -8,6 +8,7 @@
 #include "base/time.h"
 #include "codec/charging_event.pb-c.h"
 #include "codec/json_field.h"
+#include "codec/proto_field.h"
 
 /* Memory for one message, on the caller's stack: nothing is ever freed, all goes at once. */
 
@@ -120,19 +121,15 @@ static ev_err read_event(const ChargingEventProto *p, struct event_wire *w, cons
 	return read_session(p->recentsession, w, why);
 }
 
-ev_err event_wire_decode(struct ev_str in, struct event_wire *out, const char **out_why)
+static ev_err decode_whole(struct ev_str in, struct event_wire *out, const char **why)
 {
 	struct pb_arena arena;
 	ProtobufCAllocator allocator = { arena_alloc, arena_free, &arena };
 	struct event_wire w = { .power_kwh = 0.0 };
-	const char *ignored;
-	const char **why = out_why != NULL ? out_why : &ignored;
 	const ChargingEventProto *p;
 	ev_err e;
 
 	arena.used = 0;
-	if (in.n > EVENT_PROTO_READ_MAX)
-		return refuse(why, "the record is longer than 4096 bytes");
 	p = charging_event_proto__unpack(&allocator, in.n, (const uint8_t *)in.p);
 	if (p == NULL)
 		return refuse(why, "not the protobuf of a charging event");
@@ -140,6 +137,48 @@ ev_err event_wire_decode(struct ev_str in, struct event_wire *out, const char **
 	if (e == EV_OK)
 		*out = w;
 	return e;
+}
+
+#define FIELD_SESSION 4
+#define FIELD_PERIOD_START 3
+#define FIELD_PERIOD_END 4
+
+/* Whether a message field of it comes in pieces, which no writer we know of makes. */
+static bool has_pieces(struct ev_str in)
+{
+	struct ev_str session, ignored;
+	size_t n = proto_count(in, FIELD_SESSION, &session);
+
+	return n > 1 || (n == 1 && (proto_count(session, FIELD_PERIOD_START, &ignored) > 1 ||
+				    proto_count(session, FIELD_PERIOD_END, &ignored) > 1));
+}
+
+/*
+ * protobuf-c would merge the pieces, but for the numbers in them: of these it knows the last piece
+ * alone, and the session's energy is one.
+ */
+static ev_err decode_pieces(struct ev_str in, struct event_wire *out, const char **why)
+{
+	char one[EVENT_PROTO_READ_MAX + PROTO_JOIN_SPARE];
+	char start[sizeof(one) + PROTO_JOIN_SPARE], end[sizeof(start) + PROTO_JOIN_SPARE];
+	char whole[sizeof(one) + sizeof(end) + PROTO_JOIN_SPARE];
+	struct ev_str event = proto_join(in, FIELD_SESSION, one);
+	struct ev_str session = { NULL, 0 };
+
+	(void)proto_count(event, FIELD_SESSION, &session); /* one, or has_pieces were false */
+	session = proto_join(session, FIELD_PERIOD_START, start);
+	session = proto_join(session, FIELD_PERIOD_END, end);
+	return decode_whole(proto_replace(event, FIELD_SESSION, session, whole), out, why);
+}
+
+ev_err event_wire_decode(struct ev_str in, struct event_wire *out, const char **out_why)
+{
+	const char *ignored;
+	const char **why = out_why != NULL ? out_why : &ignored;
+
+	if (in.n > EVENT_PROTO_READ_MAX)
+		return refuse(why, "the record is longer than 4096 bytes");
+	return has_pieces(in) ? decode_pieces(in, out, why) : decode_whole(in, out, why);
 }
 
 /* Encoding */

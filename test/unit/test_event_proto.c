@@ -9,6 +9,7 @@
 
 #include "base/time.h"
 #include "codec/event_proto.h"
+#include "codec/proto_field.h"
 #include "vectors.h"
 
 static int64_t time_of(struct ev_str s)
@@ -158,6 +159,45 @@ static void split_session_is_merged(void **state)
 	assert_int_equal(event_wire_decode(edge_bytes("fields_out_of_order_ok"), &shuffled, NULL),
 			 EV_OK);
 	assert_wire_equal(&split, &shuffled);
+}
+
+static struct event_wire full_wire(void);
+
+/* The session in two pieces, cut between all of its fields, the later one first. */
+static void numbers_of_every_piece_are_merged(void **state)
+{
+	struct event_wire w = full_wire(), back;
+	char whole[EVENT_PROTO_MAX], cut[EVENT_PROTO_MAX];
+	struct ev_buf b = ev_buf_over(whole, sizeof(whole));
+	struct ev_str in, session, rest;
+	struct proto_field f;
+	size_t n_cuts = 0;
+
+	(void)state;
+	w.tag.n = 3; /* all lengths take one byte */
+	event_wire_encode(&w, &b);
+	in = ev_buf_str(&b);
+	assert_int_equal(proto_count(in, 4, &session), 1);
+	rest = session;
+	while (rest.n > 0) {
+		struct ev_buf c = ev_buf_over(cut, sizeof(cut));
+		size_t n = session.n - rest.n;
+
+		ev_buf_bytes(&c, in.p, (size_t)(session.p - in.p) - 2);
+		ev_buf_char(&c, 0x22);
+		ev_buf_char(&c, (char)rest.n);
+		ev_buf_bytes(&c, rest.p, rest.n);
+		ev_buf_char(&c, 0x22);
+		ev_buf_char(&c, (char)n);
+		ev_buf_bytes(&c, session.p, n);
+		ev_buf_bytes(&c, session.p + session.n,
+			     in.n - (size_t)(session.p + session.n - in.p));
+		assert_int_equal(event_wire_decode(ev_buf_str(&c), &back, NULL), EV_OK);
+		assert_wire_equal(&w, &back);
+		assert_true(proto_field_next(&rest, &f));
+		n_cuts++;
+	}
+	assert_int_equal(n_cuts, 5);
 }
 
 static struct event_wire full_wire(void)
@@ -399,6 +439,7 @@ int main(void)
 		cmocka_unit_test(every_vector_is_equal_to_the_byte),
 		cmocka_unit_test(every_edge_case_is_judged_as_expected),
 		cmocka_unit_test(split_session_is_merged),
+		cmocka_unit_test(numbers_of_every_piece_are_merged),
 		cmocka_unit_test(own_fields_and_extremes_survive),
 		cmocka_unit_test(refuses_every_truncation),
 		cmocka_unit_test(writes_nothing_into_a_buffer_too_small),
