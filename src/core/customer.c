@@ -9,5 +9,5 @@ bool tag_claim_free(const struct tag_claim *claim, const struct customer *holder
 	if (holder != NULL && rfid_tag_eq(&holder->tag, &claim->tag))
 		return false;
 	/* Its customer may be about to be written: give it the minute. */
-	return now_ns - claim->at_ns > CLAIM_VOID_NS;
+	return claim->at_ns < now_ns - CLAIM_VOID_NS;
 }

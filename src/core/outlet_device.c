@@ -210,8 +210,9 @@ static void stop_stray(struct outlet_step *s)
 	struct outlet *o = &s->out->next;
 	struct device_command *c;
 
+	/* Reckoned from now, as all else of time: a stored instant may be any. */
 	if (o->stray_stop_ns != 0 &&
-	    s->now_ns - o->stray_stop_ns < s->rules->stray_stop_interval_ns)
+	    o->stray_stop_ns > s->now_ns - s->rules->stray_stop_interval_ns)
 		return;
 	o->stray_stop_ns = s->now_ns;
 	c = step_command(s, OUTLET_APP_REQUESTS_STOP);

@@ -177,20 +177,29 @@ void outlet_decide_person(struct outlet_step *s)
 		on_retire(s);
 }
 
+/* A stored instant may be any: what cannot be reckoned never comes. */
+static int64_t after(int64_t at_ns, int64_t delay_ns)
+{
+	int64_t due_ns;
+
+	return __builtin_add_overflow(at_ns, delay_ns, &due_ns) ? INT64_MAX : due_ns;
+}
+
 bool outlet_next_timer(const struct outlet *o, const struct outlet_rules *rules,
 		       int64_t *out_due_ns, struct outlet_input *out_in)
 {
 	*out_in = (struct outlet_input){ .kind = OUTLET_IN_COUNT };
 	if (outlet_shown_state(o) == OUTLET_DEVICE_REQUESTS_CHARGING) {
-		*out_due_ns = o->request.at_ns + rules->request_timeout_ns;
+		*out_due_ns = after(o->request.at_ns, rules->request_timeout_ns);
 		out_in->kind = OUTLET_IN_REQUEST_LAPSED;
 		out_in->lapsed.event_id = o->request.event_id;
 	} else if (o->state == OUTLET_CHARGING && o->stop_at_ns != 0) {
-		*out_due_ns = o->stop_at_ns + rules->stop_timeout_ns * (o->stop_repeated ? 2 : 1);
+		*out_due_ns = after(o->stop_at_ns,
+				    rules->stop_timeout_ns * (o->stop_repeated ? 2 : 1));
 		out_in->kind = OUTLET_IN_STOP_TIMEOUT;
 		out_in->stop.session_id = o->session_id;
 	} else if (o->state == OUTLET_CHARGING && !o->reported && !o->acknowledged && !o->foreign) {
-		*out_due_ns = o->start_ns + rules->command_timeout_ns;
+		*out_due_ns = after(o->start_ns, rules->command_timeout_ns);
 		out_in->kind = OUTLET_IN_COMMAND_LAPSED;
 		out_in->command.session_id = o->session_id;
 	} else {

@@ -76,6 +76,8 @@ static void decide(struct outlet *o, const struct outlet_input *in, unsigned how
 						    OUTLET_CHARGING, OUTLET_CHARGING_FINISHED };
 	struct outlet_rules rules = outlet_rules_default();
 	struct outlet_decision d;
+	struct outlet_input timer;
+	int64_t due_ns;
 
 	o->state = states[how & 3U];
 	o->has_session = o->state >= OUTLET_CHARGING;
@@ -83,9 +85,11 @@ static void decide(struct outlet *o, const struct outlet_input *in, unsigned how
 	o->total_energy_mwh = (how & 4U) != 0 ? INT64_MAX : INT64_C(1) << 50;
 	if (!may_be_decided(o, in))
 		return;
-	outlet_decide(o, in, &rules, INT64_C(1700000000000000000), &d);
+	outlet_decide(o, in, &rules, INT64_C(1700000000000000000), &d); /* 2023 */
 	CHECK(d.n_events <= OUTLET_EVENTS_MAX && d.n_commands <= OUTLET_COMMANDS_MAX);
 	CHECK(d.next.total_energy_mwh >= o->total_energy_mwh && d.credited_mwh >= 0);
+	if (outlet_next_timer(o, &rules, &due_ns, &timer))
+		CHECK(timer.kind < OUTLET_IN_COUNT && timer.at_ns == due_ns);
 	CHECK(d.next.total_energy_mwh - o->total_energy_mwh == d.credited_mwh);
 }
 
