@@ -18,12 +18,12 @@
 #define OUTLET "86c911e2-2b5a-42c8-8925-f329aaaaaaaa"
 
 static const uint64_t seed[2] = { 1, 2 };
-static char dir[] = "/tmp/evcharge-fuzz-XXXXXX";
+static char dir[] = "/dev/shm/evcharge-fuzz-XXXXXX"; /* a disk would be what is tested */
 static char path[sizeof(dir) + sizeof(CREDENTIALS_FILE)];
 
 static void remove_files(void)
 {
-	(void)unlink(path); /* at the very end: what is left is a file below /tmp */
+	(void)unlink(path); /* at the very end: what is left is one small file */
 	(void)rmdir(dir);
 }
 

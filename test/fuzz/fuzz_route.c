@@ -116,7 +116,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct ev_str path = { in.p, mark != NULL ? (size_t)(mark - in.p) : size };
 
 	check_decode(path, false);
-	if (path.n > 0 && (path.p[0] == '/' || ev_str_eqz(path, "*"))) {
+	/* No head has a zero byte in its target; an escaped one is refused. */
+	if (path.n > 0 && (path.p[0] == '/' || ev_str_eqz(path, "*")) &&
+	    memchr(path.p, '\0', path.n) == NULL) {
 		for (unsigned m = 0; m < NET_METHOD_COUNT; m++)
 			check_found(path, (enum net_method)m);
 	}
