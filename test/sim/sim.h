@@ -251,7 +251,10 @@ struct sim {
 
 /* --- world.c: a life, chance, time, what is printed --- */
 
-/* Runs a life of `steps` (one in ten: of more) and a rest.  False: s->failure says what broke, and s->step where. */
+/*
+ * Runs a life of `steps` (one in ten: of more) and a rest.  False: s->failure says what broke, and
+ * s->step where.
+ */
 bool sim_live(struct sim *s, uint64_t seed, enum sim_mode mode, uint64_t steps);
 
 uint64_t sim_below(struct sim *s, uint64_t n);

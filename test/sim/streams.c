@@ -107,11 +107,13 @@ static void send_some(struct sim_process *p, size_t n)
 static void repeat_record(struct sim *s, struct sim_stream *st)
 {
 	size_t back = st->n < 40 ? st->n : 40;
+	struct charging_event again;
 
 	if (back == 0)
 		return;
+	again = st->records[st->n - 1 - sim_below(s, back)].event;
 	s->reached->records_repeated++;
-	append(s, st, &st->records[st->n - 1 - sim_below(s, back)].event);
+	append(s, st, &again);
 }
 
 /* --- reading --- */
