@@ -219,7 +219,7 @@ static void on_tick_done(struct job_owner *owner, struct job *j)
 	struct runtime *r = (void *)((char *)owner - offsetof(struct runtime, tick_owner));
 
 	r->ticking = false;
-	if (j->err == EV_OK && r->tick.more)
+	if (j->err == EV_OK && r->tick.more && !r->draining)
 		net_timer_arm(r->loop, &r->tick_timer, 1);
 }
 
@@ -466,13 +466,21 @@ void runtime_run(struct runtime *r)
 	ev_info(r->log, "server.stopped", EV_KU64("jobs", host_stats(r->host).batches));
 }
 
-/* The threads end first, as they wake the loop; then all that answers goes. */
+/* What is under way is given back while those it goes to are there. */
+static void settle(struct runtime *r)
+{
+	while (!is_idle(r))
+		net_loop_turn(r->loop, 10);
+}
+
+/* The connections go before the threads, as their ends tell the host; the gateway after both. */
 void runtime_free(struct runtime *r)
 {
 	if (r == NULL)
 		return;
 	if (r->host != NULL) {
 		r->draining = true;
+		settle(r);
 		net_loop_remove_hook(r->loop, &r->flush_hook);
 		net_server_free(r->server);
 		r->server = NULL;
