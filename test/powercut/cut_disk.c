@@ -381,11 +381,14 @@ void cut_disk_boot(struct cut_disk *d, enum cut_how how, struct ev_rng *rng)
 	d->dead = false;
 }
 
+/* A new file each time: some file systems wait for the disk where an old one is cut short. */
 static void write_file(const char *name, const struct cut_bytes *b)
 {
-	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	ssize_t n;
+	int fd;
 
+	(void)unlink(name);
+	fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	assert(fd >= 0);
 	n = b->n == 0 ? 0 : pwrite(fd, b->p, b->n, 0);
 	assert(n >= 0 && (size_t)n == b->n);
