@@ -23,6 +23,8 @@ static void held_remove(struct gateway_conn *c)
 	*c->held_link = c->next_held;
 	if (c->next_held != NULL)
 		c->next_held->held_link = c->held_link;
+	else
+		c->g->held_end = c->held_link;
 	c->held_link = NULL;
 	c->next_held = NULL;
 }
@@ -33,11 +35,9 @@ static void held_add(struct gateway_conn *c)
 
 	if (c->held_link != NULL)
 		return;
-	c->next_held = g->held;
-	c->held_link = &g->held;
-	if (g->held != NULL)
-		g->held->held_link = &c->next_held;
-	g->held = c;
+	c->held_link = g->held_end;
+	*g->held_end = c;
+	g->held_end = &c->next_held;
 }
 
 /* The peer may be gone already: then there is nothing to hold. */
@@ -84,6 +84,17 @@ static void tell_drained(struct gateway *g)
 
 	g->drained = NULL;
 	drained(g->drained_user);
+}
+
+/*
+ * How much a connection may have unanswered: no more than its part of the host's queue.  Or those
+ * who are read first would fill it at each turn, and the others would get next to nothing.
+ */
+static uint32_t window(const struct gateway *g)
+{
+	size_t share = host_share(g->config.host, g->n_conns);
+
+	return share < g->config.max_outstanding ? (uint32_t)share : g->config.max_outstanding;
 }
 
 /* At the end of each turn: whoever was held for a busy host may go on when it is not. */
@@ -285,6 +296,7 @@ static void open_conn(struct gateway *g, const struct ev_uuid *id, const struct 
 	}
 	replace(d, c);
 	ev_gauge_add(&g->n.connected, 1);
+	g->n_conns++;
 	ev_debug(g->config.log, "device.connected", EV_KUUID("outlet", id));
 	look_for_commands(c, GATEWAY_ASKING);
 }
@@ -323,6 +335,7 @@ static void on_ws_close(void *user, struct net_handle ws, void *conn_user, unsig
 
 	(void)ws;
 	ev_gauge_add(&g->n.connected, -1);
+	g->n_conns--;
 	ev_debug(g->config.log, "device.disconnected", EV_KUUID("outlet", &c->id),
 		 EV_KU64("code", code));
 	net_timer_cancel(g->config.loop, &c->timer);
@@ -375,7 +388,7 @@ static void on_message_done(struct job_owner *owner, struct job *job)
 	if (c != NULL) {
 		c->unanswered--;
 		send_answer(c, j);
-		if (c->unanswered * 2 <= g->config.max_outstanding)
+		if (c->unanswered * 2 <= window(g))
 			let_go(c, HOLD_OUTSTANDING);
 	}
 	free(m);
@@ -417,7 +430,7 @@ static void take_message(struct gateway_conn *c, struct ev_str bytes,
 	ev_counter_inc(&g->n.messages_ws);
 	g->unanswered++;
 	c->unanswered++;
-	if (c->unanswered >= g->config.max_outstanding)
+	if (c->unanswered >= window(g))
 		hold(c, HOLD_OUTSTANDING, &g->n.held_outstanding);
 	host_submit(g->config.host, &j->job);
 }
@@ -609,6 +622,7 @@ ev_err gateway_new(const struct gateway_config *c, struct gateway **out)
 	if (g == NULL)
 		return EV_NOMEM;
 	g->config = *c;
+	g->held_end = &g->held;
 	ev_rng_fill(c->rng, seed, sizeof(seed));
 	ev_map_init(&g->devices, c->max_devices, seed);
 	register_counters(&g->n, c->metrics);

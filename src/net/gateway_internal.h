@@ -67,8 +67,9 @@ struct gateway_counters {
 
 struct gateway {
 	struct gateway_config config;
-	struct ev_map devices; /* outletId → struct gateway_device */
-	struct gateway_conn *held;
+	struct ev_map devices;                 /* outletId → struct gateway_device */
+	struct gateway_conn *held, **held_end; /* the longest held first */
+	uint32_t n_conns;
 	struct net_hook hook;
 	size_t unanswered; /* messages by WebSocket */
 	bool draining;

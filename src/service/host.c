@@ -350,6 +350,11 @@ bool host_is_busy(const struct host *h)
 	return h->waiting >= h->config.queue_max;
 }
 
+size_t host_share(const struct host *h, size_t n)
+{
+	return n == 0 || h->config.queue_max > n ? h->config.queue_max / (n == 0 ? 1 : n) : 1;
+}
+
 void host_want_events(struct host *h, bool want)
 {
 	atomic_store(&h->want_events, want);

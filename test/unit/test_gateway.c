@@ -714,16 +714,39 @@ static void too_much_unanswered_holds_back_and_goes_on(void **state)
 	assert_true(host_stats(k->host).largest <= 5);
 }
 
+/* Acknowledgements have no answer, so nothing of theirs is outstanding. */
 static void a_busy_host_holds_back_and_goes_on(void **state)
 {
 	struct kit *k = *state;
+	char frames[30 * 64 + FRAME_MAX], text[FRAME_MAX];
+	const char *ack = "{\"ack\":\"0000000000000001-0\"}";
+	size_t n = 0;
 
 	k->queue_max = 3;
 	start(k);
 	connect_device(k, &k->a);
-	burst(k, &k->a, "m");
+	for (int i = 0; i < 30; i++)
+		n += ws_make(frames + n, 0x81, ack, strlen(ack));
+	int len = message(k, text, "last", "CablePlugged", "");
+
+	n += ws_make(frames + n, 0x81, text, (size_t)len);
+	client_send(&k->a, frames, n);
+	expect_text(&k->a, "last");
 	assert_true(metric(k, "held_total{reason=\"busy\"}") >= 1);
 	assert_true(host_stats(k->host).largest <= 5);
+}
+
+static void a_device_gets_no_more_than_its_part_of_the_queue(void **state)
+{
+	struct kit *k = *state;
+
+	k->queue_max = 4;
+	start(k);
+	connect_device(k, &k->a);
+	wait_waiting(k, 0);
+	burst(k, &k->a, "m");
+	assert_true(metric(k, "held_total{reason=\"outstanding\"}") >= 7);
+	assert_true(host_stats(k->host).largest <= 4);
 }
 
 static void too_many_messages_hold_back_and_go_on(void **state)
@@ -913,6 +936,7 @@ int main(void)
 		DEVICE(a_device_that_leaves_meanwhile_is_missed_by_nobody),
 		DEVICE(too_much_unanswered_holds_back_and_goes_on),
 		DEVICE(a_busy_host_holds_back_and_goes_on),
+		DEVICE(a_device_gets_no_more_than_its_part_of_the_queue),
 		DEVICE(too_many_messages_hold_back_and_go_on),
 		DEVICE(acknowledgements_are_held_back_like_messages),
 		DEVICE(a_new_connection_does_not_fill_the_bucket),
