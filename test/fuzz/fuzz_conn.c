@@ -4,7 +4,7 @@
  * The first byte says what is done.  Either the rest is a script: bytes of up to three peers in
  * pieces, time that goes on, a kernel that is full, peers that leave, handlers that answer at once,
  * later, in streams, and that pause and close.  Or the rest is what one peer sends, and it is sent
- * three times in different pieces: the handlers must be told the same.
+ * several times in different pieces: the handlers must be told the same.
  *
  * Always: one request of a connection at a time, one answer to each and in order, all that is sent
  * well-formed (wire_check.h), on_ws_close exactly once, on_gone only for what is open, handles that
@@ -315,7 +315,7 @@ static void ws_close_it(struct world *w, struct client *c, char how)
 	/* Longer than a close frame's reason, and to be cut inside a character. */
 	static const char *const long_reason =
 		"0123456789012345678901234567890123456789012345678901234567890123456789"
-		"01234567890123456789012345678901234567890123456789\xe2\x82\xac\xe2\x82\xac";
+		"012345678901234567890123456789012345678901234567890\xe2\x82\xac\xe2\x82\xac";
 	ev_err e = net_ws_close(w->server, c->ws, how == 'C' ? 3000 : 1000,
 				how == 'C' ? long_reason : "bye");
 
@@ -677,7 +677,10 @@ static void run_script(struct script s, unsigned settings)
 
 /* --- Pieces --- */
 
-/* The bytes in pieces of 1 to max bytes; what the handlers were told, as one number. */
+/*
+ * The bytes in pieces of 1 to max bytes, or of max each if seed is 0; what the handlers were told,
+ * as one number.
+ */
 static uint64_t run_pieces(struct script s, unsigned settings, uint64_t seed, size_t max)
 {
 	struct world w;
@@ -686,21 +689,42 @@ static uint64_t run_pieces(struct script s, unsigned settings, uint64_t seed, si
 	w.prompt = true;
 	connect_client(&w, 0);
 	while (s.n > 0) {
-		seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
 		receive(&w, &s, seed != 0 ? 1 + (size_t)(seed >> 33) % max : max);
+		if (seed != 0)
+			seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
 		turn(&w);
 	}
 	world_end(&w, SET_LAST_PEERS);
 	return w.trace;
 }
 
+/* More than a connection keeps of what it cannot use yet, and few enough to be quick. */
+#define REPEATED_MAX ((size_t)40 * 1024)
+#define BY_BYTE_MAX ((size_t)2000)
+
+/* The bytes again and again, so that short inputs can be long streams; to be freed. */
+static struct script repeated(struct script s, size_t times)
+{
+	size_t fit = s.n > 0 ? REPEATED_MAX / s.n : 0;
+	size_t n = times < fit ? times : fit;
+	uint8_t *p = malloc(n * s.n + 1);
+
+	CHECK(p != NULL);
+	for (size_t i = 0; i < n; i++)
+		memcpy(p + i * s.n, s.p, s.n);
+	return (struct script){ p, n * s.n };
+}
+
 static void compare_pieces(struct script s, unsigned settings)
 {
 	uint64_t seed = next_byte(&s) + 1;
-	uint64_t whole = run_pieces(s, settings, seed, 1);
+	size_t times = 1 + next_byte(&s) % 64;
+	struct script all = repeated(s, times);
+	uint64_t whole = run_pieces(all, settings, 0, FAKE_READ_MAX);
 
-	for (size_t max = 2; max <= FAKE_READ_MAX; max *= 12)
-		CHECK(run_pieces(s, settings, seed, max) == whole);
+	for (size_t max = all.n > BY_BYTE_MAX ? 24 : 1; max <= FAKE_READ_MAX; max *= 12)
+		CHECK(run_pieces(all, settings, seed, max) == whole);
+	free((void *)(uintptr_t)all.p);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,5 +1,6 @@
 #include "wire_check.h"
 
+#include "base/str.h"
 #include "check.h"
 
 struct out {
@@ -231,6 +232,7 @@ static bool read_frame(struct out *o, const struct wire *w, size_t *message)
 		unsigned code = n >= 2 ? (unsigned)(uint8_t)o->p[0] << 8 | (uint8_t)o->p[1] : 1000;
 
 		CHECK(n != 1 && code >= 1000 && code < 5000 && code != 1005 && code != 1006);
+		CHECK(n < 2 || ev_utf8_valid(o->p + 2, n - 2));
 		CHECK(o->n == n); /* the last frame */
 	}
 	o->p += n;
