@@ -25,7 +25,7 @@ size_t books_message(struct sim *s, const struct sim_message *m)
 	return s->n_messages++;
 }
 
-static struct sim_message *message_of(struct sim *s, const struct identity *id)
+struct sim_message *books_message_of(struct sim *s, const struct identity *id)
 {
 	uintptr_t place;
 
@@ -86,7 +86,7 @@ static void note_message(struct sim *s, const struct sim_task *t)
 static void note_replay(struct sim *s, const struct sim_task *t)
 {
 	const struct dead_letter_job *j = (const struct dead_letter_job *)t->job;
-	struct sim_message *m = message_of(s, &j->id);
+	struct sim_message *m = books_message_of(s, &j->id);
 
 	if (j->job.verdict == VERDICT_REJECTED || m == NULL)
 		return;
@@ -97,6 +97,14 @@ static void note_replay(struct sim *s, const struct sim_task *t)
 		credit(s, m);
 }
 
+static void note_stop(struct sim *s, const struct sim_task *t)
+{
+	const struct session_job *j = (const struct session_job *)t->job;
+
+	if (j->job.verdict == VERDICT_APPLIED || j->job.verdict == VERDICT_DUPLICATE)
+		sim_must(s, ev_map_put(&s->stopped, j->session_id.b, 1) == EV_OK, "no memory");
+}
+
 void books_task(struct sim *s, const struct sim_task *t)
 {
 	if (!t->durable || t->job == NULL || t->job->verdict == VERDICT_COUNT)
@@ -105,6 +113,8 @@ void books_task(struct sim *s, const struct sim_task *t)
 		note_message(s, t);
 	else if (t->job->kind == JOB_DEAD_LETTER_REPLAY)
 		note_replay(s, t);
+	else if (t->job->kind == JOB_STOP)
+		note_stop(s, t);
 }
 
 /* --- what is durable --- */
@@ -186,7 +196,7 @@ static bool add_item(void *user, const struct unassigned_item *item)
 static bool add_parked(void *user, const struct parked_input *p)
 {
 	struct ledger *l = user;
-	struct sim_message *m = message_of(l->s, &p->id);
+	struct sim_message *m = books_message_of(l->s, &p->id);
 
 	l->n_parked++;
 	l->parked_overdue = l->parked_overdue || p->due_ns <= l->tick_ns;
@@ -198,7 +208,7 @@ static bool add_parked(void *user, const struct parked_input *p)
 static bool add_letter(void *user, const struct dead_letter *d)
 {
 	struct sim *s = user;
-	struct sim_message *m = message_of(s, &d->id);
+	struct sim_message *m = books_message_of(s, &d->id);
 
 	if (d->channel == INPUT_CHARGING_EVENT) {
 		sim_must(s, s->mode == SIM_SPLIT && d->reason == REASON_UNKNOWN_SESSION,
@@ -316,6 +326,8 @@ static bool note_customer(void *user, const struct customer *c)
 	struct sim *s = user;
 
 	for (unsigned i = 0; i < SIM_CUSTOMERS; i++) {
+		sim_must(s, !s->customers[i].exists || !rfid_tag_eq(&s->customers[i].tag, &c->tag),
+			 "two customers carry one tag");
 		if (s->customers[i].exists)
 			continue;
 		s->customers[i] = (struct sim_customer){
@@ -403,6 +415,18 @@ void books_check(struct sim *s)
 		memory_visit_dead_letters(s->processes[i].memory, add_letter, s);
 }
 
+/* When something must have become of the row, by the design's own times. */
+static int64_t due_of(const struct sim *s, const struct outlet *o)
+{
+	if (o->state == OUTLET_CABLE_PLUGGED && o->request.status == REQUEST_WAITING)
+		return o->request.at_ns + s->rules.request_timeout_ns;
+	if (o->state == OUTLET_CHARGING && o->stop_at_ns != 0)
+		return o->stop_at_ns + (o->stop_repeated ? 2 : 1) * s->rules.stop_timeout_ns;
+	if (o->state == OUTLET_CHARGING && !o->reported && !o->acknowledged)
+		return o->start_ns + s->rules.command_timeout_ns;
+	return INT64_MAX;
+}
+
 /* After a tick that left nothing: no timer and nothing parked is over its time. */
 void books_check_tick(struct sim *s)
 {
@@ -413,18 +437,62 @@ void books_check_tick(struct sim *s)
 	memory_visit_parked(sim_outlet_process(s)->memory, add_parked, &l);
 	sim_must(s, !l.parked_overdue, "an input is parked beyond its time");
 	for (unsigned i = 0; i < SIM_DEVICES; i++) {
-		struct outlet_input in;
-		int64_t due;
-
-		if (l.rows[i].version == 0 || !outlet_next_timer(&l.rows[i], &s->rules, &due, &in))
-			continue;
-		sim_must(s, due > s->ticked_ns, "outlet %u: a timer did not fire", i);
-		sim_must(s,
-			 l.rows[i].request.status != REQUEST_WAITING ||
-				 l.rows[i].request.at_ns + s->rules.request_timeout_ns >
-					 s->ticked_ns,
-			 "outlet %u: a request neither answered nor lapsed", i);
+		sim_must(s, l.rows[i].version == 0 || due_of(s, &l.rows[i]) > s->ticked_ns,
+			 "outlet %u: a timer did not fire in %s", i,
+			 outlet_state_text(outlet_shown_state(&l.rows[i])));
 	}
+}
+
+/* --- at rest --- */
+
+struct undelivered {
+	struct sim *s;
+	const struct sim_device *d;
+	const struct outlet *row;
+};
+
+static bool see_command(void *user, const struct device_command *c)
+{
+	struct undelivered *u = user;
+
+	if (!ev_uuid_eq(&c->outlet_id, &u->row->id) || c->version < u->d->last_version ||
+	    (c->version == u->d->last_version && c->index <= u->d->last_index))
+		return true;
+	sim_must(u->s, !outlet_command_stands(u->row, c, sim_now(u->s)),
+		 "device %td was never told %s", u->d - u->s->devices,
+		 outlet_state_text(c->change));
+	return true;
+}
+
+/* Whoever is connected was told all that still stands of the session that runs. */
+static void check_told(struct sim *s, const struct ledger *l, unsigned i)
+{
+	struct undelivered u = { s, &s->devices[i], &l->rows[i] };
+
+	if (u.d->habit == HABIT_SOCKET && u.d->connected && !u.d->wild &&
+	    u.row->state == OUTLET_CHARGING)
+		memory_visit_commands(sim_outlet_process(s)->memory, see_command, &u);
+}
+
+static bool has_dead_event(void *user, const struct dead_letter *d)
+{
+	bool *found = user;
+
+	*found = *found || d->channel == INPUT_CHARGING_EVENT;
+	return true;
+}
+
+/* A stop that came before its start by more than it is waited for is a dead letter, for people. */
+static bool see_stopped(void *user, const struct session *x)
+{
+	struct sim *s = user;
+	bool excused = false;
+
+	if (!session_is_live(x->state) || !ev_map_get(&s->stopped, x->id.b, NULL))
+		return true;
+	memory_visit_dead_letters(sim_outlet_process(s)->memory, has_dead_event, &excused);
+	sim_must(s, excused, "a session runs that somebody stopped");
+	return true;
 }
 
 void books_check_rest(struct sim *s)
@@ -439,6 +507,7 @@ void books_check_rest(struct sim *s)
 		const struct outlet *o = &l.rows[i];
 
 		check_balance(s, &l, i);
+		check_told(s, &l, i);
 		sim_must(s, d->n_outbox == 0, "device %u is not answered", i);
 		sim_must(s, o->request.status != REQUEST_WAITING, "a request waits for ever");
 		sim_must(s, o->state != OUTLET_CHARGING || o->reported || o->acknowledged,
@@ -452,6 +521,7 @@ void books_check_rest(struct sim *s)
 			 "device %u is %s, and its outlet %s", i,
 			 d->plugged ? "plugged" : "unplugged", outlet_state_text(o->state));
 	}
+	memory_visit_sessions(sim_app_process(s)->memory, see_stopped, s);
 	for (size_t i = 0; i < s->n_messages; i++) {
 		const struct sim_message *m = &s->messages[i];
 

@@ -98,7 +98,9 @@ static void say_failure(const struct options *o)
 
 	printf("%sseed %llu step %llu: %s (mode %s)\n", mark, (unsigned long long)sim.seed,
 	       (unsigned long long)sim.step, sim.failure, sim_mode_text(sim.mode));
-	printf("%sto see it: ./dev sim --seed %llu --steps 1 --mode %s --verbose\n", mark,
+	printf("%safter %llu steps in all; to see it:\n", mark,
+	       (unsigned long long)sim.reached->steps);
+	printf("%s./dev sim --seed %llu --steps 1 --mode %s --verbose\n", mark,
 	       (unsigned long long)sim.seed, sim_mode_text(sim.mode));
 }
 

@@ -232,9 +232,33 @@ static void go_live(struct sim *s, struct sim_device *d, const struct command_jo
 		send_command(s, d, &j->commands[i]);
 }
 
+/* What waited for the device is not what has become wrong meanwhile. */
+static void check_found(struct sim *s, const struct command_job *j)
+{
+	struct query *q = sim_outlet_process(s)->query;
+	struct outlet_row row;
+
+	if (j->job.err != EV_OK || q->ops->outlet(q, &j->outlet_id, &row) != EV_OK)
+		return;
+	for (size_t i = 0; i < j->n; i++) {
+		const struct device_command *c = &j->commands[i];
+
+		sim_must(s, c->expires_ns == 0 || c->expires_ns > sim_now(s),
+			 "a command that has expired was found");
+		sim_must(s,
+			 c->change != OUTLET_CHARGING ||
+				 (row.outlet.state == OUTLET_CHARGING &&
+				  ev_uuid_eq(&row.outlet.session_id, &c->session_id)),
+			 "a start was found of a session that is over");
+	}
+}
+
 static void commands_found(struct sim *s, struct sim_device *d, const struct sim_task *t)
 {
 	const struct command_job *j = (const struct command_job *)t->job;
+
+	if (t->alone)
+		check_found(s, j);
 
 	if (d->habit == HABIT_POST) {
 		for (size_t i = 0; j->job.err == EV_OK && i < j->n; i++)

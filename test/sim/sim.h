@@ -243,6 +243,7 @@ struct sim {
 	struct ev_map by_identity;         /* → place in messages, plus 1 */
 	struct outlet before[SIM_DEVICES]; /* rows after the last step; version 0: none */
 	struct ev_map started;             /* sessions that some row has carried, durably */
+	struct ev_map stopped;             /* sessions that somebody asked to stop, durably */
 	struct ev_map denied;              /* sessions whose outlet has said that they never were */
 	uint64_t events_read;              /* seq of the last durable event that was looked at */
 	bool tick_was_clean;
@@ -331,6 +332,7 @@ struct sim_customer *people_welcome(struct sim *s);
 /* --- books.c: the oracle --- */
 
 size_t books_message(struct sim *s, const struct sim_message *m);
+struct sim_message *books_message_of(struct sim *s, const struct identity *id);
 /* What a durable task means for what is expected. */
 void books_task(struct sim *s, const struct sim_task *t);
 void books_check(struct sim *s);

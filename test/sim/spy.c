@@ -72,6 +72,82 @@ static void check_sums(struct sim *s, const struct outlet *o, const struct outle
 	sim_must(s, !same || n->energy_mwh >= o->energy_mwh, "a row's sum shrank");
 }
 
+/* Of an ended session that both rows know: what it grew by. */
+static int64_t late_growth(const struct outlet *o, const struct ended_session *e)
+{
+	if (o->has_session && ev_uuid_eq(&o->session_id, &e->id))
+		return 0;
+	for (unsigned i = 0; i < o->n_recent; i++) {
+		if (ev_uuid_eq(&o->recent[i].id, &e->id))
+			return e->sum_mwh - o->recent[i].sum_mwh;
+	}
+	return 0;
+}
+
+static bool fits(const struct rfid_tag *message, const struct rfid_tag *session)
+{
+	return message->n == 0 || rfid_tag_eq(message, session);
+}
+
+static bool ends_session(enum outlet_state change)
+{
+	return change == OUTLET_DEVICE_REQUESTS_STOP || change == OUTLET_CHARGING_FINISHED ||
+	       change == OUTLET_AVAILABLE || change == OUTLET_CABLE_PLUGGED;
+}
+
+/* Energy of a tag goes to nobody else's session, and to nobody only if nobody fits. */
+static void check_owner(struct sim *s, const struct outlet *o, const struct outlet *n)
+{
+	const struct sim_message *m;
+	bool known = false;
+
+	if (n->total_energy_mwh == o->total_energy_mwh || n->n_ids == 0)
+		return;
+	m = books_message_of(s, &n->ids[n->n_ids - 1]);
+	if (m == NULL)
+		return;
+	sim_must(s, n->total_energy_mwh - o->total_energy_mwh == m->m.energy_mwh,
+		 "a message of %lld mWh counts %lld", (long long)m->m.energy_mwh,
+		 (long long)(n->total_energy_mwh - o->total_energy_mwh));
+	for (unsigned i = 0; i < n->n_recent; i++) {
+		known = known || fits(&m->m.tag, &n->recent[i].tag);
+		sim_must(s,
+			 late_growth(o, &n->recent[i]) == 0 || fits(&m->m.tag, &n->recent[i].tag),
+			 "energy went to another's ended session");
+	}
+	if (o->has_session && n->has_session && n->energy_mwh > o->energy_mwh)
+		sim_must(s, fits(&m->m.tag, &o->tag) || ends_session(m->m.change),
+			 "energy went to another's session");
+	sim_must(s,
+		 n->unassigned_mwh == o->unassigned_mwh || m->m.tag.n == 0 || !known ||
+			 m->m.change == OUTLET_DEVICE_REQUESTS_CHARGING,
+		 "energy of a known session belongs to nobody");
+}
+
+/* Asked for at the device and approved, or by app: nothing else starts. */
+static void check_start(struct sim_process *p, const struct outlet *o, const struct outlet *n)
+{
+	struct sim *s = p->sim;
+	struct sim_process *app = sim_app_process(s);
+	struct session x;
+	ev_err e;
+
+	sim_must(s, !o->out_of_service && !o->retired, "an outlet started that is out of service");
+	app->quiet = true;
+	e = app->real.load_session(app->pump.store, &n->session_id, &x);
+	app->quiet = false;
+	sim_must(s, e == EV_OK, "a session started that the App does not know");
+	/* Of a customer who was erased meanwhile the session has no tag any more. */
+	sim_must(s,
+		 (!x.has_customer || rfid_tag_eq(&x.tag, &n->tag)) &&
+			 ev_uuid_eq(&x.outlet_id, &n->id),
+		 "a session started with another's tag or outlet");
+	sim_must(s,
+		 x.channel == CHANNEL_MOBILE_APP || (o->request.status == REQUEST_WAITING &&
+						     rfid_tag_eq(&o->request.tag, &n->tag)),
+		 "a session started that nobody asked for");
+}
+
 static void check_outlet(struct sim_process *p, const struct outlet *o, const struct outlet *n)
 {
 	struct sim *s = p->sim;
@@ -87,8 +163,10 @@ static void check_outlet(struct sim_process *p, const struct outlet *o, const st
 			 n->state == OUTLET_CHARGING || n->state == OUTLET_CHARGING_FINISHED,
 		 "a row's state is one that is never stored");
 	check_sums(s, o, n);
+	check_owner(s, o, n);
 	if (!starts)
 		return;
+	check_start(p, o, n);
 	sim_must(s, o->state == OUTLET_CABLE_PLUGGED, "a session started without a cable");
 	sim_must(s, n->has_session && !was_denied(p, n), "a denied session started");
 	sim_must(s, !was_there(s, n), "a session started twice");
@@ -144,6 +222,21 @@ static void look(struct sim_process *p, struct store *store, const struct unit *
 	out->has = e == EV_OK;
 }
 
+/* Only for somebody who may charge. */
+static void check_birth(struct sim_process *p, struct store *store, const struct session *x)
+{
+	struct customer c;
+	ev_err e;
+
+	sim_must(p->sim, x->state == OUTLET_CHARGING || x->state == OUTLET_APP_REQUESTS_CHARGING,
+		 "a session was born as %s", outlet_state_text(x->state));
+	p->quiet = true;
+	e = p->real.load_customer(store, &x->customer_id, &c);
+	p->quiet = false;
+	sim_must(p->sim, e == EV_OK && !c.blocked && rfid_tag_eq(&c.tag, &x->tag),
+		 "a session was born for somebody who may not charge");
+}
+
 static void count_puts(struct sim *s, const struct unit *u)
 {
 	for (size_t i = 0; i < u->n_puts; i++) {
@@ -162,10 +255,7 @@ static void check_unit(struct sim_process *p, const struct unit *u, const struct
 	} else if (u->kind == UNIT_SESSION && was->has) {
 		check_session(s, &was->session, u->session);
 	} else if (u->kind == UNIT_SESSION) {
-		sim_must(s,
-			 u->session->state == OUTLET_CHARGING ||
-				 u->session->state == OUTLET_APP_REQUESTS_CHARGING,
-			 "a session was born as %s", outlet_state_text(u->session->state));
+		check_birth(p, p->pump.store, u->session);
 	}
 	check_effects(p, u, u->kind == UNIT_OUTLET && was->has ? &was->outlet : NULL);
 	count_puts(s, u);

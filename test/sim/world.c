@@ -194,6 +194,7 @@ static void open_life(struct sim *s, uint64_t seed, enum sim_mode mode)
 	ev_map_init(&s->by_identity, 0, map_seed);
 	ev_map_init(&s->started, 0, map_seed);
 	ev_map_init(&s->denied, 0, map_seed);
+	ev_map_init(&s->stopped, 0, map_seed);
 }
 
 static void close_life(struct sim *s)
@@ -207,6 +208,7 @@ static void close_life(struct sim *s)
 	ev_map_deinit(&s->by_identity);
 	ev_map_deinit(&s->started);
 	ev_map_deinit(&s->denied);
+	ev_map_deinit(&s->stopped);
 	free(s->messages);
 }
 
