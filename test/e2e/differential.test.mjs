@@ -7,8 +7,8 @@ import { once } from 'node:events';
 import test from 'node:test';
 import protobuf from 'protobufjs';
 
-const tool = process.env.EVCHARGE_CODEC_TOOL;
-if (!tool) throw new Error('EVCHARGE_CODEC_TOOL is not set: run the tests by ./dev test');
+const tool = process.env.CODEC_TOOL;
+if (!tool) throw new Error('CODEC_TOOL is not set: run the tests by ./dev test');
 const seed = Number(process.env.EV_DIFF_SEED ?? Date.now() % 1_000_000_000);
 const COUNT = Number(process.env.EV_DIFF_COUNT ?? 20_000);
 
