@@ -256,14 +256,15 @@ export class CrashDevice {
   /** What does not agree with the server's account. */
   async differences() {
     const found = [];
+    const differs = (what, theirs, ours) => {
+      if (theirs !== ours) found.push(`outlet ${this.outletId}: ${what} ${theirs}, not ${ours}`);
+    };
     const outlet = await outletOf(this.site.server, this.outletId);
-    const total = this.all.reduce((sum, s) => sum + s.mwh, 0);
     const theirs = await this.#history();
-    if (mwh(outlet.totalPowerConsumption) !== total) found.push(`outlet ${this.outletId}: ${outlet.totalPowerConsumption} kWh, not ${total} mWh`);
-    if (outlet.totalChargingSessions !== this.sessions.length) found.push(`outlet ${this.outletId}: ${outlet.totalChargingSessions} sessions, not ${this.sessions.length}`);
-    if (theirs.some((s) => s.state !== 'ChargingFinished')) found.push(`outlet ${this.outletId}: a session has not finished`);
-    const sums = theirs.map((s) => mwh(s.powerConsumption)).reverse();
-    if (JSON.stringify(sums) !== JSON.stringify(this.sessions)) found.push(`outlet ${this.outletId}: sessions of ${sums}, not ${this.sessions}`);
+    differs('total of mWh', mwh(outlet.totalPowerConsumption), this.all.reduce((sum, s) => sum + s.mwh, 0));
+    differs('count of sessions', outlet.totalChargingSessions, this.sessions.length);
+    differs('sessions of mWh', String(theirs.map((s) => mwh(s.powerConsumption)).reverse()), String(this.sessions));
+    differs('sessions under way', theirs.filter((s) => s.state !== 'ChargingFinished').length, 0);
     return found;
   }
 
@@ -367,7 +368,8 @@ export class CrashListener {
     await this.read(this.site.server, 0, (e) => (stored.set(e.seq, JSON.stringify(e)), e.seq < last));
     this.stop();
     this.seen.forEach((e, i) => {
-      if (stored.get(e.seq) !== JSON.stringify(e)) found.push(`event ${e.seq} was told as ${JSON.stringify(e)}, and is ${stored.get(e.seq)}`);
+      const told = JSON.stringify(e);
+      if (stored.get(e.seq) !== told) found.push(`event ${e.seq} was told as ${told}, and is ${stored.get(e.seq)}`);
       if (i > 0 && e.seq <= this.seen[i - 1].seq) found.push(`event ${e.seq} was told after ${this.seen[i - 1].seq}`);
     });
     return found;

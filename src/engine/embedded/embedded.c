@@ -140,7 +140,7 @@ static ev_err look_beside(const char *path, struct found *out, struct ev_fail *f
 static ev_err look(const char *path, struct found *out, struct ev_fail *fail)
 {
 	uint8_t header[HEADER_BYTES];
-	struct stat st;
+	struct stat st = { .st_size = 0 };
 	ev_err err;
 
 	*out = (struct found){ 0 };
