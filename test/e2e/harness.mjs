@@ -40,6 +40,7 @@ export async function run(args, { env = {}, input } = {}) {
   let stderr = '';
   child.stdout.on('data', (d) => (stdout += d));
   child.stderr.on('data', (d) => (stderr += d));
+  child.stdin.on('error', () => {}); // it may have ended before it read its input
   child.stdin.end(input ?? '');
   const timer = setTimeout(() => child.kill('SIGKILL'), 3 * LIMIT_MS);
   const [code, signal] = await once(child, 'close');
