@@ -98,8 +98,9 @@ function dateNs(text) {
   const m = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{0,9}))?)?(?:Z|([+-])(\d\d)(?::(\d\d)(?::(\d\d))?)?(.?))$/su.exec(text);
   if (m === null) return undefined;
   const [y, mo, d, h, mi, s, oh, om, os] = [1, 2, 3, 4, 5, 6, 9, 10, 11].map((i) => Number(m[i] ?? 0));
-  // One character behind the hours or minutes of an offset is swallowed; behind its seconds it is not.
-  if ((m[12] ?? '') !== '' && (m[11] !== undefined || m[12] > '\uffff')) return undefined;
+  // One character behind the hours or minutes of an offset is swallowed, unless it is the colon that more would
+  // follow; behind the seconds none is.
+  if ((m[12] ?? '') !== '' && (m[11] !== undefined || m[12] === ':' || m[12] > '\uffff')) return undefined;
   const offset = oh * 3600 + om * 60 + os;
   const date = new Date(0);
   date.setUTCFullYear(y, mo - 1, d);
