@@ -214,9 +214,9 @@ static ev_err error_of(enum fault_kind kind)
 	return kind == FAULT_FULL ? EV_FULL : EV_IO;
 }
 
-#define OLD 6U /* outlets that are there */
-#define NEW 3U /* outlets that the failing group adds */
-#define MANY 150U
+#define OLD 6U    /* outlets that are there */
+#define NEW 3U    /* outlets that the failing group adds */
+#define MANY 300U /* so many that the log's gathered writes are several */
 
 static void start(struct emb *f, unsigned n_outlets)
 {
@@ -325,7 +325,7 @@ static void a_write_that_fails_undoes_its_group_alone(void **state)
 			n++;
 			assert_true(n < 1000);
 		}
-		assert_true(n > 10);
+		assert_true(n > 1);
 	}
 }
 
@@ -342,8 +342,8 @@ static void a_disk_that_stays_full_leaves_reading_and_heals(void **state)
 
 	(void)state;
 	while (live_with_fault(FAULT_FULL, true, n, OLD))
-		n += 3;
-	assert_true(n > 10);
+		n++;
+	assert_true(n > 1);
 }
 
 /* Groups beyond the page cache are written while they grow. */
@@ -357,7 +357,7 @@ static void a_write_that_fails_amid_a_large_group_loses_all_of_it(void **state)
 		times++;
 		assert_true(times < 100);
 	}
-	assert_true(n > 50);
+	assert_true(n > 10);
 }
 
 static void after_an_error_the_group_is_lost(void **state)

@@ -12,6 +12,7 @@
 
 #include "base/rng.h"
 #include "engine/embedded/dirlock.h"
+#include "engine/embedded/gather.h"
 #include "engine/embedded/internal.h"
 #include "engine/embedded/schema.h"
 
@@ -220,9 +221,19 @@ static ev_err use_log(struct embedded *e, struct ev_fail *fail)
 			fail);
 }
 
-static ev_err open_database(struct embedded *e, struct ev_fail *fail)
+static ev_err open_writer(struct embedded *e, struct ev_fail *fail)
 {
 	struct sql_options o = embedded_sql_options(e, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+	ev_err err = gather_new(e->vfs, &e->gather);
+
+	if (err != EV_OK)
+		return ev_fail_set(fail, err, 0, "%s: no file layer for it", e->path);
+	o.vfs = gather_name(e->gather);
+	return sql_open(&e->sql, &o, store_sql_texts, SQL_STORE_COUNT, fail);
+}
+
+static ev_err open_database(struct embedded *e, struct ev_fail *fail)
+{
 	struct found found;
 	int64_t version = 0;
 	ev_err err = look(e->path, &found, fail);
@@ -230,7 +241,7 @@ static ev_err open_database(struct embedded *e, struct ev_fail *fail)
 	if (err == EV_OK)
 		err = private_file(e->path, fail);
 	if (err == EV_OK)
-		err = sql_open(&e->sql, &o, store_sql_texts, SQL_STORE_COUNT, fail);
+		err = open_writer(e, fail);
 	if (err != EV_OK)
 		return err;
 	/* SQLite is content to read where it may not write. */
@@ -364,6 +375,7 @@ void embedded_free(struct embedded *e)
 						NULL);
 	if (e->sql.stmts != NULL)
 		sql_close(&e->sql);
+	gather_free(e->gather);
 	cache_deinit(&e->outlets);
 	cache_deinit(&e->sessions);
 	bloom_deinit(&e->seen);
