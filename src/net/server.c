@@ -315,7 +315,9 @@ static ev_err fail_sys(struct ev_fail *fail, const struct net_listener_config *c
 			   strerror(error));
 }
 
-/* Accepted sockets inherit it.  A peer that does not read would else fill megabytes of the kernel. */
+/*
+ * Accepted sockets inherit it. A peer that does not read would else fill megabytes of the kernel.
+ */
 static bool set_send_buffer(int fd, uint32_t bytes)
 {
 	int n = (int)bytes;

@@ -64,7 +64,10 @@ size_t host_reap(struct host *h);
 /* More is waiting than queue_max: do not take more in. */
 bool host_is_busy(const struct host *h);
 
-/* How many jobs each of n makers may have waiting so that all together are not too many: 1 or more. */
+/*
+ * How many jobs each of n makers may have waiting so that all together are not too many: 1 or
+ * more.
+ */
 size_t host_share(const struct host *h, size_t n);
 
 /* Whether anybody listens to events: they are copied for the loop only then. */

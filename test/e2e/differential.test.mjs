@@ -51,8 +51,18 @@ async function ask(kind, inputs) {
 
 /* --- What both share --- */
 
-const STATES = ['Available', 'CablePlugged', 'DeviceRequestsCharging', 'AppRequestsCharging', 'AppDeniesCharging',
-  'DeviceDeniesCharging', 'Charging', 'DeviceRequestsStop', 'AppRequestsStop', 'ChargingFinished'];
+const STATES = [
+  'Available',
+  'CablePlugged',
+  'DeviceRequestsCharging',
+  'AppRequestsCharging',
+  'AppDeniesCharging',
+  'DeviceDeniesCharging',
+  'Charging',
+  'DeviceRequestsStop',
+  'AppRequestsStop',
+  'ChargingFinished',
+];
 const MIN_NS = -(2n ** 63n);
 const MAX_NS = 2n ** 63n - 1n;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -95,7 +105,10 @@ function agree(inputs, lines, expected, show) {
 /** Nanoseconds; undefined: no date of ours; null: a form on which nothing is said here. */
 function dateNs(text) {
   if (/^[+-]/.test(text)) return null;
-  const m = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{0,9}))?)?(?:Z|([+-])(\d\d)(?::(\d\d)(?::(\d\d))?)?(.?))$/su.exec(text);
+  const m =
+    /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{0,9}))?)?(?:Z|([+-])(\d\d)(?::(\d\d)(?::(\d\d))?)?(.?))$/su.exec(
+      text,
+    );
   if (m === null) return undefined;
   const [y, mo, d, h, mi, s, oh, om, os] = [1, 2, 3, 4, 5, 6, 9, 10, 11].map((i) => Number(m[i] ?? 0));
   // One character behind the hours or minutes of an offset is swallowed, unless it is the colon that more would
@@ -142,7 +155,9 @@ function javaDouble(v) {
 
 function isoTime(ns) {
   const seconds = ns >= 0n ? ns / 1_000_000_000n : -((-ns + 999_999_999n) / 1_000_000_000n);
-  const fraction = String(ns - seconds * 1_000_000_000n).padStart(9, '0').replace(/0+$/, '');
+  const fraction = String(ns - seconds * 1_000_000_000n)
+    .padStart(9, '0')
+    .replace(/0+$/, '');
   const date = new Date(Number(seconds) * 1000).toISOString().slice(0, 19);
   return `${date}${fraction === '' ? '' : `.${fraction}`}Z`;
 }
@@ -168,7 +183,8 @@ function judge(o, rawPower) {
   const messageId = given ? toBytes(o.messageId) : Buffer.alloc(0);
   if (id === undefined || tag.length > 64 || from === undefined || to === undefined || kwh === undefined) return 'no';
   if (!STATES.includes(o.outletStateChange) || messageId.length > 64 || (given && messageId.length === 0)) return 'no';
-  const text = `{"outletId":"${id}","rfidTag":${JSON.stringify(tag.toString())},"periodStart":"${isoTime(from)}",` +
+  const text =
+    `{"outletId":"${id}","rfidTag":${JSON.stringify(tag.toString())},"periodStart":"${isoTime(from)}",` +
     `"periodEnd":"${isoTime(to)}","outletStateChange":"${o.outletStateChange}","powerConsumption":${javaDouble(kwh)}` +
     `${given ? `,"messageId":${JSON.stringify(messageId.toString())}` : ''}}`;
   return `ok ${id} ${hexOr(tag)} ${from} ${to} ${o.outletStateChange} ${bits(kwh)} ${hexOr(messageId)} ${hexOr(Buffer.from(text))}`;
@@ -178,9 +194,16 @@ function judge(o, rawPower) {
 
 function randomText(max) {
   const kinds = [
-    () => String.fromCharCode(0x20 + below(0x5f)), () => String.fromCharCode(below(0x20)), () => '"', () => '\\', () => '/',
-    () => String.fromCodePoint(0x80 + below(0x700)), () => String.fromCodePoint(0x800 + below(0xd000)),
-    () => String.fromCodePoint(0x10000 + below(0x100000)), () => '\u007f', () => String.fromCharCode(0xd800 + below(0x800)),
+    () => String.fromCharCode(0x20 + below(0x5f)),
+    () => String.fromCharCode(below(0x20)),
+    () => '"',
+    () => '\\',
+    () => '/',
+    () => String.fromCodePoint(0x80 + below(0x700)),
+    () => String.fromCodePoint(0x800 + below(0xd000)),
+    () => String.fromCodePoint(0x10000 + below(0x100000)),
+    () => '\u007f',
+    () => String.fromCharCode(0xd800 + below(0x800)),
   ];
   return Array.from({ length: below(max) }, () => kinds[chance(0.7) ? 0 : below(kinds.length)]()).join('');
 }
@@ -190,7 +213,11 @@ function quote(text) {
   const short = { '"': '\\"', '\\': '\\\\', '\b': '\\b', '\f': '\\f', '\n': '\\n', '\r': '\\r', '\t': '\\t', '/': '\\/' };
   const out = [];
   for (const c of text) {
-    const units = c.split('').map((u) => `\\u${u.charCodeAt(0).toString(16).padStart(4, '0')}`.replace(/[a-f]/g, (x) => (chance(0.5) ? x.toUpperCase() : x)));
+    const units = c
+      .split('')
+      .map((u) =>
+        `\\u${u.charCodeAt(0).toString(16).padStart(4, '0')}`.replace(/[a-f]/g, (x) => (chance(0.5) ? x.toUpperCase() : x)),
+      );
     const must = c < ' ' || c === '"' || c === '\\' || !c.isWellFormed();
     if (short[c] !== undefined && (chance(0.5) || (must && chance(0.5)))) out.push(short[c]);
     else out.push(must || chance(0.1) ? units.join('').replaceAll('\\U', '\\u') : c);
@@ -201,7 +228,8 @@ function quote(text) {
 function randomUuid() {
   const lens = [8, 4, 4, 4, 12];
   if (chance(0.1)) return lens.map((n) => hex(1 + below(chance(0.2) ? n + 2 : n))).join('-');
-  if (chance(0.03)) return pick([hex(32), `${hex(8)}-${hex(4)}`, '', 'x-y-z-1-2', `{${hex(8)}-${hex(4)}-${hex(4)}-${hex(4)}-${hex(12)}}`]);
+  if (chance(0.03))
+    return pick([hex(32), `${hex(8)}-${hex(4)}`, '', 'x-y-z-1-2', `{${hex(8)}-${hex(4)}-${hex(4)}-${hex(4)}-${hex(12)}}`]);
   return lens.map((n) => hex(n)).join('-');
 }
 
@@ -212,15 +240,32 @@ function randomDate() {
   const time = `${two(below(chance(0.03) ? 26 : 24))}:${two(below(chance(0.03) ? 62 : 60))}`;
   const seconds = chance(0.1) ? '' : `:${two(below(chance(0.03) ? 62 : 60))}${chance(0.5) ? `.${digits(below(10))}` : ''}`;
   const sign = pick('+-');
-  const offset = chance(0.5) ? 'Z' : `${sign}${two(below(20))}${chance(0.8) ? `:${two(below(chance(0.05) ? 62 : 60))}` : ''}${chance(0.1) ? `:${two(below(60))}` : ''}${chance(0.05) ? pick(['x', 'Z', '0', 'é', ' ']) : ''}`;
+  const offset = chance(0.5)
+    ? 'Z'
+    : `${sign}${two(below(20))}${chance(0.8) ? `:${two(below(chance(0.05) ? 62 : 60))}` : ''}${chance(0.1) ? `:${two(below(60))}` : ''}${chance(0.05) ? pick(['x', 'Z', '0', 'é', ' ']) : ''}`;
   const text = `${String(y).padStart(4, '0')}-${two(chance(0.03) ? below(15) : 1 + below(12))}-${two(day)}T${time}${seconds}${offset}`;
   return chance(0.03) ? text.replace(pick(['T', '-', ':', 'Z']), pick(['t', ' ', '', '--', 'z'])) : text;
 }
 
 function randomNumber() {
   const kind = below(12);
-  if (kind === 0) return pick(['-Infinity', '-.5', '1.', '-.', '007', '0e5', '-0', '00', '1e400', '-1e400', '5e-324', '1.7976931348623157e308']);
-  if (kind === 1) return pick(['.5', '+1', 'NaN', 'Infinity', '-', '1e', '1e+', '0x10', '1_0', '1e2147483648', '1e-2147483648', '--1', '']);
+  if (kind === 0)
+    return pick([
+      '-Infinity',
+      '-.5',
+      '1.',
+      '-.',
+      '007',
+      '0e5',
+      '-0',
+      '00',
+      '1e400',
+      '-1e400',
+      '5e-324',
+      '1.7976931348623157e308',
+    ]);
+  if (kind === 1)
+    return pick(['.5', '+1', 'NaN', 'Infinity', '-', '1e', '1e+', '0x10', '1_0', '1e2147483648', '1e-2147483648', '--1', '']);
   if (kind === 2) return `${digits(1 + below(45))}${chance(0.5) ? `.${digits(below(30))}` : ''}`;
   if (kind === 3) return bits2number();
   const plain = `${chance(0.2) ? '-' : ''}${below(chance(0.5) ? 100 : 1e9)}`;
@@ -239,15 +284,25 @@ const space = () => (chance(0.85) ? '' : Array.from({ length: 1 + below(3) }, ()
 function randomValue(depth) {
   const kind = below(depth > 4 ? 5 : 7);
   if (kind === 0) return pick(['null', 'true', 'false']);
-  if (kind <= 2) return `${chance(0.3) ? '-' : ''}${below(1e6)}${chance(0.4) ? `.${digits(1 + below(9))}` : ''}${chance(0.2) ? `e${below(300)}` : ''}`;
+  if (kind <= 2)
+    return `${chance(0.3) ? '-' : ''}${below(1e6)}${chance(0.4) ? `.${digits(1 + below(9))}` : ''}${chance(0.2) ? `e${below(300)}` : ''}`;
   if (kind <= 4) return quote(randomText(12));
-  const items = Array.from({ length: below(4) }, () => (kind === 5 ? '' : `${quote(randomText(6))}${space()}:${space()}`) + randomValue(depth + 1));
+  const items = Array.from(
+    { length: below(4) },
+    () => (kind === 5 ? '' : `${quote(randomText(6))}${space()}:${space()}`) + randomValue(depth + 1),
+  );
   return `${'[{'[kind - 5]}${space()}${items.join(`${space()},${space()}`)}${space()}${']}'[kind - 5]}`;
 }
 
 /** A message as bytes, and what the tool should say. */
 function randomMessage() {
-  const fields = { outletId: randomUuid(), rfidTag: randomText(chance(0.1) ? 90 : 20), periodStart: randomDate(), periodEnd: randomDate(), outletStateChange: pick(STATES) };
+  const fields = {
+    outletId: randomUuid(),
+    rfidTag: randomText(chance(0.1) ? 90 : 20),
+    periodStart: randomDate(),
+    periodEnd: randomDate(),
+    outletStateChange: pick(STATES),
+  };
   if (chance(0.3)) fields.messageId = chance(0.1) ? null : randomText(chance(0.1) ? 90 : 12);
   if (chance(0.02)) fields.outletStateChange = pick(['charging', '', 'Charging ', 'X']);
   const number = randomNumber();
@@ -271,7 +326,11 @@ function randomMessage() {
   if (chance(0.03)) {
     const at = below(parts.length);
     const other = pick(['null', '5', 'true', '[]', '{}']);
-    if (!parts[at][0].startsWith('x') && !(parts[at][0] === 'messageId' && other === 'null') && !(parts[at][0] === 'powerConsumption' && other === '5')) {
+    if (
+      !parts[at][0].startsWith('x') &&
+      !(parts[at][0] === 'messageId' && other === 'null') &&
+      !(parts[at][0] === 'powerConsumption' && other === '5')
+    ) {
       parts[at][1] = other;
       verdict = 'no';
     }
@@ -289,7 +348,8 @@ function mutate(bytes) {
     const kind = below(4);
     if (kind === 0) b[at] = below(256);
     else if (kind === 1) b = Buffer.concat([b.subarray(0, at), b.subarray(at + 1)]);
-    else if (kind === 2) b = Buffer.concat([b.subarray(0, at), Buffer.from([pick(Buffer.from('{}[]",:\\0 e-.\x00\xff'))]), b.subarray(at)]);
+    else if (kind === 2)
+      b = Buffer.concat([b.subarray(0, at), Buffer.from([pick(Buffer.from('{}[]",:\\0 e-.\x00\xff'))]), b.subarray(at)]);
     else b = b.subarray(0, at);
   }
   return b;
@@ -396,25 +456,59 @@ function timeOf(ns) {
 }
 
 /** Only what is not the default, as proto3 has it: this implementation writes whatever is set. */
-const set = (o) => Object.fromEntries(Object.entries(o).filter(([, v]) => v !== undefined && v !== null && v.length !== 0 && !Object.is(v, 0) && !Object.is(v, -0) && !(v instanceof Long && v.isZero())));
+const set = (o) =>
+  Object.fromEntries(
+    Object.entries(o).filter(
+      ([, v]) =>
+        v !== undefined &&
+        v !== null &&
+        v.length !== 0 &&
+        !Object.is(v, 0) &&
+        !Object.is(v, -0) &&
+        !(v instanceof Long && v.isZero()),
+    ),
+  );
 
 /** The bytes that we should write. */
 function write(e) {
   const time = (ns) => (ns === undefined ? undefined : set(timeOf(ns)));
-  return Buffer.from(Event.encode(set({
-    initiator: Buffer.from(e.initiator),
-    outletId: Buffer.from(e.outletId),
-    outletState: Buffer.from(e.state),
-    recentSession: set({ sessionId: e.sessionId && Buffer.from(e.sessionId), rfidTag: e.tag, periodStart: time(e.from), periodEnd: time(e.to), powerConsumption: e.kwh }),
-    eventId: e.eventId,
-    itemId: e.itemId,
-    itemEnergy: e.itemId && long(e.itemMwh),
-  })).finish());
+  return Buffer.from(
+    Event.encode(
+      set({
+        initiator: Buffer.from(e.initiator),
+        outletId: Buffer.from(e.outletId),
+        outletState: Buffer.from(e.state),
+        recentSession: set({
+          sessionId: e.sessionId && Buffer.from(e.sessionId),
+          rfidTag: e.tag,
+          periodStart: time(e.from),
+          periodEnd: time(e.to),
+          powerConsumption: e.kwh,
+        }),
+        eventId: e.eventId,
+        itemId: e.itemId,
+        itemEnergy: e.itemId && long(e.itemMwh),
+      }),
+    ).finish(),
+  );
 }
 
 function lineOf(e) {
-  return ['ok', e.initiator, e.outletId, e.state, e.sessionId ?? '-', hexOr(e.tag), e.from, e.to ?? '-', bits(e.kwh),
-    e.eventId ? hexOr(e.eventId) : '-', e.itemId ? hexOr(e.itemId) : '-', e.itemId ? e.itemMwh : '-', hexOr(write(e))].join(' ');
+  return [
+    'ok',
+    e.initiator,
+    e.outletId,
+    e.state,
+    e.sessionId ?? '-',
+    hexOr(e.tag),
+    e.from,
+    e.to ?? '-',
+    bits(e.kwh),
+    e.eventId ? hexOr(e.eventId) : '-',
+    e.itemId ? hexOr(e.itemId) : '-',
+    e.itemId ? e.itemMwh : '-',
+    hexOr(write(e)),
+  ].join(' ');
 }
 
 /** What the tool should say to a record that the other implementation has read. */
@@ -427,26 +521,58 @@ function judgeEvent(p) {
   const sessionText = decodeUtf8(Buffer.from(s.sessionId));
   const sessionId = sessionText === '' ? undefined : uuid(sessionText ?? 'x');
   const [from, to] = [s.periodStart, s.periodEnd].map((t) => (t ? timeNs(t) : undefined));
-  if (outletId === undefined || (sessionText !== '' && sessionId === undefined) || from === undefined || (s.periodEnd && to === undefined)) return 'no';
+  if (
+    outletId === undefined ||
+    (sessionText !== '' && sessionId === undefined) ||
+    from === undefined ||
+    (s.periodEnd && to === undefined)
+  )
+    return 'no';
   const identity = (b) => (b.length === 0 || b.length === 16 ? b : undefined);
   const [eventId, itemId] = [p.eventId, p.itemId].map((b) => identity(Buffer.from(b)));
   const itemMwh = big(p.itemEnergy);
   if (eventId === undefined || itemId === undefined || itemMwh < 0n || itemMwh > 2n ** 60n) return 'no';
-  return lineOf({ initiator, outletId, state, sessionId, tag: Buffer.from(s.rfidTag), from, to, kwh: s.powerConsumption,
-    eventId: eventId.length > 0 ? eventId : undefined, itemId: itemId.length > 0 ? itemId : undefined, itemMwh });
+  return lineOf({
+    initiator,
+    outletId,
+    state,
+    sessionId,
+    tag: Buffer.from(s.rfidTag),
+    from,
+    to,
+    kwh: s.powerConsumption,
+    eventId: eventId.length > 0 ? eventId : undefined,
+    itemId: itemId.length > 0 ? itemId : undefined,
+    itemMwh,
+  });
 }
 
 const some = (p, fn) => (chance(p) ? fn() : undefined);
-const randomNs = () => (chance(0.05) ? pick([0n, -1n, 1n, -1_000_000_000n, MIN_NS, MAX_NS]) : BigInt(below(4e9) - 1e9) * 1_000_000_000n + BigInt(below(1e9)));
+const randomNs = () =>
+  chance(0.05)
+    ? pick([0n, -1n, 1n, -1_000_000_000n, MIN_NS, MAX_NS])
+    : BigInt(below(4e9) - 1e9) * 1_000_000_000n + BigInt(below(1e9));
 
 function randomEvent() {
   const kwh = chance(0.1) ? pick([0, -0, Infinity, -Infinity, 1e300, -5, 1e-300, 5e-324]) : below(1e8) / 1000;
   const lens = [8, 4, 4, 4, 12];
-  const id = () => lens.map((n) => hex(n)).join('-').toLowerCase();
+  const id = () =>
+    lens
+      .map((n) => hex(n))
+      .join('-')
+      .toLowerCase();
   return {
-    initiator: pick(['AppBackend', 'OutletBackend']), outletId: id(), state: pick(STATES), sessionId: some(0.8, id),
-    tag: toBytes(randomText(14)).subarray(0, 64), from: randomNs(), to: some(0.5, randomNs), kwh,
-    eventId: some(0.5, () => randomBytes(16)), itemId: some(0.2, () => randomBytes(16)), itemMwh: BigInt(below(2 ** 48)) * BigInt(below(4096)),
+    initiator: pick(['AppBackend', 'OutletBackend']),
+    outletId: id(),
+    state: pick(STATES),
+    sessionId: some(0.8, id),
+    tag: toBytes(randomText(14)).subarray(0, 64),
+    from: randomNs(),
+    to: some(0.5, randomNs),
+    kwh,
+    eventId: some(0.5, () => randomBytes(16)),
+    itemId: some(0.2, () => randomBytes(16)),
+    itemMwh: BigInt(below(2 ** 48)) * BigInt(below(4096)),
   };
 }
 
@@ -462,10 +588,14 @@ const bytesField = (n, b) => piece((w) => w.uint32(n * 8 + 2).bytes(b));
 function unknownField() {
   const n = pick([6, 7, 15, 16, 99, 103, 500, 100_000]);
   switch (below(4)) {
-    case 0: return piece((w) => w.uint32(n * 8).uint64(long(BigInt(below(2 ** 32)) * 65_537n)));
-    case 1: return piece((w) => w.uint32(n * 8 + 1).double(random()));
-    case 2: return bytesField(n, randomBytes(below(20)));
-    default: return piece((w) => w.uint32(n * 8 + 5).fixed32(below(2 ** 32)));
+    case 0:
+      return piece((w) => w.uint32(n * 8).uint64(long(BigInt(below(2 ** 32)) * 65_537n)));
+    case 1:
+      return piece((w) => w.uint32(n * 8 + 1).double(random()));
+    case 2:
+      return bytesField(n, randomBytes(below(20)));
+    default:
+      return piece((w) => w.uint32(n * 8 + 5).fixed32(below(2 ** 32)));
   }
 }
 
@@ -488,21 +618,44 @@ const twice = (p, old, now) => (chance(p) ? [Buffer.concat([old(), now()])] : [n
 function timePieces(ns) {
   const t = timeOf(ns);
   const pieces = [];
-  if (!t.seconds.isZero() || chance(0.2)) pieces.push(...twice(0.1, () => piece((w) => w.uint32(8).int64(long(below(1000)))), () => piece((w) => w.uint32(8).int64(t.seconds))));
+  if (!t.seconds.isZero() || chance(0.2))
+    pieces.push(
+      ...twice(
+        0.1,
+        () => piece((w) => w.uint32(8).int64(long(below(1000)))),
+        () => piece((w) => w.uint32(8).int64(t.seconds)),
+      ),
+    );
   if (t.nanos !== 0 || chance(0.2)) pieces.push(piece((w) => w.uint32(16).int32(t.nanos)));
   return pieces;
 }
 
 function writeOtherwise(e) {
-  const text = (n, s) => twice(0.1, () => bytesField(n, Buffer.from(pick(['Charging', 'x', '']))), () => bytesField(n, Buffer.from(s)));
+  const text = (n, s) =>
+    twice(
+      0.1,
+      () => bytesField(n, Buffer.from(pick(['Charging', 'x', '']))),
+      () => bytesField(n, Buffer.from(s)),
+    );
   const session = [
-    ...(e.sessionId ? text(1, e.sessionId) : chance(0.3) ? text(1, '') : []), ...text(2, e.tag),
-    Buffer.concat(messageField(3, timePieces(e.from))), ...(e.to === undefined ? [] : [Buffer.concat(messageField(4, timePieces(e.to)))]),
-    ...(e.kwh !== 0 || Object.is(e.kwh, -0) || chance(0.3) ? twice(0.1, () => piece((w) => w.uint32(41).double(7)), () => piece((w) => w.uint32(41).double(e.kwh))) : []),
+    ...(e.sessionId ? text(1, e.sessionId) : chance(0.3) ? text(1, '') : []),
+    ...text(2, e.tag),
+    Buffer.concat(messageField(3, timePieces(e.from))),
+    ...(e.to === undefined ? [] : [Buffer.concat(messageField(4, timePieces(e.to)))]),
+    ...(e.kwh !== 0 || Object.is(e.kwh, -0) || chance(0.3)
+      ? twice(
+          0.1,
+          () => piece((w) => w.uint32(41).double(7)),
+          () => piece((w) => w.uint32(41).double(e.kwh)),
+        )
+      : []),
   ];
   return join([
-    ...text(1, e.initiator), ...text(2, chance(0.2) ? e.outletId.toUpperCase() : e.outletId), ...text(3, e.state),
-    Buffer.concat(messageField(4, session)), ...(e.eventId ? [bytesField(100, e.eventId)] : []),
+    ...text(1, e.initiator),
+    ...text(2, chance(0.2) ? e.outletId.toUpperCase() : e.outletId),
+    ...text(3, e.state),
+    Buffer.concat(messageField(4, session)),
+    ...(e.eventId ? [bytesField(100, e.eventId)] : []),
     ...(e.itemId ? [bytesField(101, e.itemId), piece((w) => w.uint32(816).int64(long(e.itemMwh)))] : []),
   ]);
 }

@@ -1,7 +1,7 @@
 /*
- * test/unit/aws_fake.h — an HTTP server on 127.0.0.1 in a thread of its own, with answers by a script
- * or a function; it records what it was asked, and checks signatures by its own reading of the
- * specification.  It stops with fake_stop, and by itself when the process ends.
+ * test/unit/aws_fake.h — an HTTP server on 127.0.0.1 in a thread of its own, with answers by a
+ * script or a function; it records what it was asked, and checks signatures by its own reading of
+ * the specification.  It stops with fake_stop, and by itself when the process ends.
  */
 #ifndef EV_TEST_AWS_FAKE_H
 #define EV_TEST_AWS_FAKE_H

@@ -174,87 +174,87 @@ static void signs_without_a_token_and_without_a_body(void **state)
 		.status = 400, .body = "{\"__type\":\"ProvisionedThroughputExceededException\"}"   \
 	}
 
+static const struct {
+	struct fake_answer script[4];
+	unsigned max_attempts, attempts, pauses;
+	ev_err err;
+	enum aws_error_kind kind;
+} retried[] = {
+	{ { { .status = 500 }, { .body = "{}" } }, 0, 2, 1, EV_OK, AWS_ERROR_NONE },
+	{ { THROTTLED, THROTTLED, { .body = "{}" } }, 0, 3, 2, EV_OK, AWS_ERROR_NONE },
+	{ { THROTTLED, THROTTLED, THROTTLED }, 0, 3, 2, EV_BUSY, AWS_ERROR_THROTTLED },
+	{ { { .status = 503 }, { .status = 502 }, { .status = 504 } },
+	  0,
+	  3,
+	  2,
+	  EV_IO,
+	  AWS_ERROR_TRANSIENT },
+	{ { THROTTLED }, 1, 1, 0, EV_BUSY, AWS_ERROR_THROTTLED },
+	{ { { .status = 400, .body = "{\"__type\":\"ValidationException\"}" } },
+	  0,
+	  1,
+	  0,
+	  EV_INVALID,
+	  AWS_ERROR_VALIDATION },
+	{ { { .status = 400, .body = "{\"__type\":\"a#ConditionalCheckFailedException\"}" } },
+	  0,
+	  1,
+	  0,
+	  EV_CONFLICT,
+	  AWS_ERROR_CONDITION },
+	{ { { .status = 400, .body = "{\"__type\":\"AccessDeniedException\"}" } },
+	  0,
+	  1,
+	  0,
+	  EV_DENIED,
+	  AWS_ERROR_DENIED },
+	{ { { .trick = FAKE_CLOSE }, { .trick = FAKE_GARBAGE }, { .body = "{}" } },
+	  0,
+	  3,
+	  2,
+	  EV_OK,
+	  AWS_ERROR_NONE },
+	{ { { .trick = FAKE_CUT, .body = "{\"a\":1}" }, { .body = "{}" } },
+	  0,
+	  2,
+	  1,
+	  EV_OK,
+	  AWS_ERROR_NONE },
+	{ { { .body = "{}", .headers = "x-amz-crc32: 1\r\n" },
+	    { .body = "{}", .headers = "x-amz-crc32: 2745614147\r\n" } },
+	  0,
+	  2,
+	  1,
+	  EV_OK,
+	  AWS_ERROR_NONE },
+	{ { { .body = "{}", .headers = "x-amz-crc32: x\r\n" },
+	    { .body = "{}", .headers = "x-amz-crc32: -1\r\n" },
+	    { .body = "{}" } },
+	  0,
+	  3,
+	  2,
+	  EV_OK,
+	  AWS_ERROR_NONE },
+};
+
 static void tries_again_and_says_how_often(void **state)
 {
-	static const struct {
-		struct fake_answer script[4];
-		unsigned max_attempts, attempts, pauses;
-		ev_err err;
-		enum aws_error_kind kind;
-	} cases[] = {
-		{ { { .status = 500 }, { .body = "{}" } }, 0, 2, 1, EV_OK, AWS_ERROR_NONE },
-		{ { THROTTLED, THROTTLED, { .body = "{}" } }, 0, 3, 2, EV_OK, AWS_ERROR_NONE },
-		{ { THROTTLED, THROTTLED, THROTTLED }, 0, 3, 2, EV_BUSY, AWS_ERROR_THROTTLED },
-		{ { { .status = 503 }, { .status = 502 }, { .status = 504 } },
-		  0,
-		  3,
-		  2,
-		  EV_IO,
-		  AWS_ERROR_TRANSIENT },
-		{ { THROTTLED }, 1, 1, 0, EV_BUSY, AWS_ERROR_THROTTLED },
-		{ { { .status = 400, .body = "{\"__type\":\"ValidationException\"}" } },
-		  0,
-		  1,
-		  0,
-		  EV_INVALID,
-		  AWS_ERROR_VALIDATION },
-		{ { { .status = 400,
-		      .body = "{\"__type\":\"a#ConditionalCheckFailedException\"}" } },
-		  0,
-		  1,
-		  0,
-		  EV_CONFLICT,
-		  AWS_ERROR_CONDITION },
-		{ { { .status = 400, .body = "{\"__type\":\"AccessDeniedException\"}" } },
-		  0,
-		  1,
-		  0,
-		  EV_DENIED,
-		  AWS_ERROR_DENIED },
-		{ { { .trick = FAKE_CLOSE }, { .trick = FAKE_GARBAGE }, { .body = "{}" } },
-		  0,
-		  3,
-		  2,
-		  EV_OK,
-		  AWS_ERROR_NONE },
-		{ { { .trick = FAKE_CUT, .body = "{\"a\":1}" }, { .body = "{}" } },
-		  0,
-		  2,
-		  1,
-		  EV_OK,
-		  AWS_ERROR_NONE },
-		{ { { .body = "{}", .headers = "x-amz-crc32: 1\r\n" },
-		    { .body = "{}", .headers = "x-amz-crc32: 2745614147\r\n" } },
-		  0,
-		  2,
-		  1,
-		  EV_OK,
-		  AWS_ERROR_NONE },
-		{ { { .body = "{}", .headers = "x-amz-crc32: x\r\n" },
-		    { .body = "{}", .headers = "x-amz-crc32: -1\r\n" },
-		    { .body = "{}" } },
-		  0,
-		  3,
-		  2,
-		  EV_OK,
-		  AWS_ERROR_NONE },
-	};
 	struct setup *s = *state;
 
 	assert_int_equal(crc32_z(0, (const Bytef *)"{}", 2), 2745614147U);
-	for (size_t i = 0; i < EV_ARRAY_LEN(cases); i++) {
+	for (size_t i = 0; i < EV_ARRAY_LEN(retried); i++) {
 		struct aws_call call = put_record();
 		unsigned before = s->pause.n;
 
-		serve(s, cases[i].script, 4);
-		call.max_attempts = cases[i].max_attempts;
-		assert_int_equal(aws_call(s->client, &call, 0), cases[i].err);
-		assert_int_equal(call.err, cases[i].err);
-		assert_int_equal(call.error.kind, cases[i].kind);
-		assert_int_equal(call.attempts, cases[i].attempts);
-		assert_int_equal(fake_n(&s->fake), cases[i].attempts);
-		assert_int_equal(s->pause.n - before, cases[i].pauses);
-		assert_int_equal(aws_client_stats(s->client)->retries, cases[i].pauses);
+		serve(s, retried[i].script, 4);
+		call.max_attempts = retried[i].max_attempts;
+		assert_int_equal(aws_call(s->client, &call, 0), retried[i].err);
+		assert_int_equal(call.err, retried[i].err);
+		assert_int_equal(call.error.kind, retried[i].kind);
+		assert_int_equal(call.attempts, retried[i].attempts);
+		assert_int_equal(fake_n(&s->fake), retried[i].attempts);
+		assert_int_equal(s->pause.n - before, retried[i].pauses);
+		assert_int_equal(aws_client_stats(s->client)->retries, retried[i].pauses);
 		aws_call_clear(&call);
 		fake_stop(&s->fake);
 	}
@@ -293,7 +293,7 @@ static void keeps_what_an_error_says(void **state)
 		  .headers =
 			  "x-amzn-RequestId: R1\r\n"
 			  "x-amzn-query-error: AWS.SimpleQueueService.NonExistentQueue;Sender\r\n",
-		  .body = "{\"__type\":\"com.amazonaws.sqs#QueueDoesNotExist\",\"message\":\"gone\"}" },
+		  .body = "{\"__type\":\"sqs#QueueDoesNotExist\",\"message\":\"gone\"}" },
 	};
 	struct setup *s = *state;
 	struct aws_call call = { .service = AWS_SQS, .operation = "ReceiveMessage" };

@@ -884,7 +884,9 @@ static void *get_id(void *user)
 	char *id = NULL;
 
 	if (aws_credentials_get(s->credentials, &k, NULL) == EV_OK)
-		id = strndup(k->id.p, k->id.n);
+		id = calloc(1, k->id.n + 1);
+	if (id != NULL)
+		memcpy(id, k->id.p, k->id.n);
 	aws_keys_unref(k);
 	return id;
 }

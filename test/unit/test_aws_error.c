@@ -11,74 +11,72 @@
 #include "base/attr.h"
 #include "base/buf.h"
 
+static const struct {
+	int status;
+	const char *query_error, *body;
+	enum aws_error_kind kind;
+	const char *code, *message;
+} answers[] = {
+	{ 400, "", "{\"__type\":\"ResourceNotFoundException\",\"message\":\"no\"}",
+	  AWS_ERROR_NOT_FOUND, "ResourceNotFoundException", "no" },
+	{ 400, "",
+	  "{\"__type\":\"com.amazonaws.dynamodb#ConditionalCheckFailedException\","
+	  "\"Item\":{\"a\":{\"N\":\"1\"}},\"message\":\"The conditional request failed\"}",
+	  AWS_ERROR_CONDITION, "ConditionalCheckFailedException",
+	  "The conditional request failed" },
+	{ 400, "",
+	  "{\"__type\":\"coral.service#SerializationException:http://x/#y\","
+	  "\"Message\":\"m\"}",
+	  AWS_ERROR_VALIDATION, "SerializationException", "m" },
+	{ 400, "AWS.SimpleQueueService.NonExistentQueue;Sender",
+	  "{\"__type\":\"com.amazonaws.sqs#QueueDoesNotExist\",\"message\":\"q\"}",
+	  AWS_ERROR_NOT_FOUND, "AWS.SimpleQueueService.NonExistentQueue", "q" },
+	{ 400, "", "{\"__type\":\"ProvisionedThroughputExceededException\"}", AWS_ERROR_THROTTLED,
+	  "ProvisionedThroughputExceededException", "" },
+	{ 400, "", "{\"__type\":\"LimitExceededException\",\"message\":null}", AWS_ERROR_THROTTLED,
+	  "LimitExceededException", "" },
+	{ 400, "", "{\"__type\":\"ExpiredTokenException\"}", AWS_ERROR_EXPIRED_TOKEN,
+	  "ExpiredTokenException", "" },
+	{ 400, "", "{\"__type\":\"UnrecognizedClientException\"}", AWS_ERROR_EXPIRED_TOKEN,
+	  "UnrecognizedClientException", "" },
+	{ 400, "", "{\"__type\":\"AccessDeniedException\",\"Message\":\"d\"}", AWS_ERROR_DENIED,
+	  "AccessDeniedException", "d" },
+	{ 400, "", "{\"__type\":\"ExpiredIteratorException\"}", AWS_ERROR_ITERATOR,
+	  "ExpiredIteratorException", "" },
+	{ 400, "", "{\"__type\":\"ResourceInUseException\"}", AWS_ERROR_EXISTS,
+	  "ResourceInUseException", "" },
+	{ 400, "OverLimit;Sender", "{}", AWS_ERROR_OVER_LIMIT, "OverLimit", "" },
+	{ 400, "", "{\"__type\":\"UnknownOperationException\"}", AWS_ERROR_UNSUPPORTED,
+	  "UnknownOperationException", "" },
+	{ 400, "", "{\"__type\":\"SomethingNew\"}", AWS_ERROR_VALIDATION, "SomethingNew", "" },
+	{ 500, "", "{\"__type\":\"SomethingNew\"}", AWS_ERROR_TRANSIENT, "SomethingNew", "" },
+	{ 500, "", "", AWS_ERROR_TRANSIENT, "500", "" },
+	{ 501, "", "", AWS_ERROR_OTHER, "501", "" },
+	{ 502, "", "<html>bad gateway</html>", AWS_ERROR_TRANSIENT, "502", "" },
+	{ 503, "", "{\"__type\":\"", AWS_ERROR_TRANSIENT, "503", "" },
+	{ 504, "", "[]", AWS_ERROR_TRANSIENT, "504", "" },
+	{ 403, "", "<ErrorResponse/>", AWS_ERROR_DENIED, "403", "" },
+	{ 404, "", "", AWS_ERROR_NOT_FOUND, "404", "" },
+	{ 413, "", "", AWS_ERROR_TOO_LARGE, "413", "" },
+	{ 429, "", "", AWS_ERROR_THROTTLED, "429", "" },
+	{ 302, "", "", AWS_ERROR_OTHER, "302", "" },
+	{ 400, "", "{\"__type\":5}", AWS_ERROR_VALIDATION, "400", "" },
+	{ 400, "", "{\"__type\":\"A\\u0007\\u001b[31mB\",\"message\":\"\\u20ac\\n\"}",
+	  AWS_ERROR_VALIDATION, "A??[31mB", "????" },
+};
+
 static void names_the_kind_of_each_answer(void **state)
 {
-	static const struct {
-		int status;
-		const char *query_error, *body;
-		enum aws_error_kind kind;
-		const char *code, *message;
-	} cases[] = {
-		{ 400, "", "{\"__type\":\"ResourceNotFoundException\",\"message\":\"no\"}",
-		  AWS_ERROR_NOT_FOUND, "ResourceNotFoundException", "no" },
-		{ 400, "",
-		  "{\"__type\":\"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException\","
-		  "\"Item\":{\"a\":{\"N\":\"1\"}},\"message\":\"The conditional request failed\"}",
-		  AWS_ERROR_CONDITION, "ConditionalCheckFailedException",
-		  "The conditional request failed" },
-		{ 400, "",
-		  "{\"__type\":\"com.amazon.coral.service#SerializationException:http://x/#y\","
-		  "\"Message\":\"m\"}",
-		  AWS_ERROR_VALIDATION, "SerializationException", "m" },
-		{ 400, "AWS.SimpleQueueService.NonExistentQueue;Sender",
-		  "{\"__type\":\"com.amazonaws.sqs#QueueDoesNotExist\",\"message\":\"q\"}",
-		  AWS_ERROR_NOT_FOUND, "AWS.SimpleQueueService.NonExistentQueue", "q" },
-		{ 400, "", "{\"__type\":\"ProvisionedThroughputExceededException\"}",
-		  AWS_ERROR_THROTTLED, "ProvisionedThroughputExceededException", "" },
-		{ 400, "", "{\"__type\":\"LimitExceededException\",\"message\":null}",
-		  AWS_ERROR_THROTTLED, "LimitExceededException", "" },
-		{ 400, "", "{\"__type\":\"ExpiredTokenException\"}", AWS_ERROR_EXPIRED_TOKEN,
-		  "ExpiredTokenException", "" },
-		{ 400, "", "{\"__type\":\"UnrecognizedClientException\"}", AWS_ERROR_EXPIRED_TOKEN,
-		  "UnrecognizedClientException", "" },
-		{ 400, "", "{\"__type\":\"AccessDeniedException\",\"Message\":\"d\"}",
-		  AWS_ERROR_DENIED, "AccessDeniedException", "d" },
-		{ 400, "", "{\"__type\":\"ExpiredIteratorException\"}", AWS_ERROR_ITERATOR,
-		  "ExpiredIteratorException", "" },
-		{ 400, "", "{\"__type\":\"ResourceInUseException\"}", AWS_ERROR_EXISTS,
-		  "ResourceInUseException", "" },
-		{ 400, "OverLimit;Sender", "{}", AWS_ERROR_OVER_LIMIT, "OverLimit", "" },
-		{ 400, "", "{\"__type\":\"UnknownOperationException\"}", AWS_ERROR_UNSUPPORTED,
-		  "UnknownOperationException", "" },
-		{ 400, "", "{\"__type\":\"SomethingNew\"}", AWS_ERROR_VALIDATION, "SomethingNew",
-		  "" },
-		{ 500, "", "{\"__type\":\"SomethingNew\"}", AWS_ERROR_TRANSIENT, "SomethingNew",
-		  "" },
-		{ 500, "", "", AWS_ERROR_TRANSIENT, "500", "" },
-		{ 501, "", "", AWS_ERROR_OTHER, "501", "" },
-		{ 502, "", "<html>bad gateway</html>", AWS_ERROR_TRANSIENT, "502", "" },
-		{ 503, "", "{\"__type\":\"", AWS_ERROR_TRANSIENT, "503", "" },
-		{ 504, "", "[]", AWS_ERROR_TRANSIENT, "504", "" },
-		{ 403, "", "<ErrorResponse/>", AWS_ERROR_DENIED, "403", "" },
-		{ 404, "", "", AWS_ERROR_NOT_FOUND, "404", "" },
-		{ 413, "", "", AWS_ERROR_TOO_LARGE, "413", "" },
-		{ 429, "", "", AWS_ERROR_THROTTLED, "429", "" },
-		{ 302, "", "", AWS_ERROR_OTHER, "302", "" },
-		{ 400, "", "{\"__type\":5}", AWS_ERROR_VALIDATION, "400", "" },
-		{ 400, "", "{\"__type\":\"A\\u0007\\u001b[31mB\",\"message\":\"\\u20ac\\n\"}",
-		  AWS_ERROR_VALIDATION, "A??[31mB", "????" },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < EV_ARRAY_LEN(cases); i++) {
+	for (size_t i = 0; i < EV_ARRAY_LEN(answers); i++) {
 		struct aws_error e;
 
-		aws_error_parse(cases[i].status, ev_str_from(cases[i].query_error), EV_LIT("req-1"),
-				ev_str_from(cases[i].body), &e);
-		assert_int_equal(e.kind, cases[i].kind);
-		assert_int_equal(e.status, cases[i].status);
-		assert_string_equal(e.code, cases[i].code);
-		assert_string_equal(e.message, cases[i].message);
+		aws_error_parse(answers[i].status, ev_str_from(answers[i].query_error),
+				EV_LIT("req-1"), ev_str_from(answers[i].body), &e);
+		assert_int_equal(e.kind, answers[i].kind);
+		assert_int_equal(e.status, answers[i].status);
+		assert_string_equal(e.code, answers[i].code);
+		assert_string_equal(e.message, answers[i].message);
 		assert_string_equal(e.request_id, "req-1");
 	}
 }
@@ -140,7 +138,8 @@ static void reads_the_xml_of_sts(void **state)
 		  "</Error><RequestId>r</RequestId></ErrorResponse>",
 		  AWS_ERROR_DENIED, "AccessDenied", "not <you>" },
 		{ 400,
-		  "<ErrorResponse><Error><Code>IDPCommunicationError</Code></Error></ErrorResponse>",
+		  "<ErrorResponse><Error><Code>IDPCommunicationError</Code></Error>"
+		  "</ErrorResponse>",
 		  AWS_ERROR_TRANSIENT, "IDPCommunicationError", "" },
 		{ 400, "<ErrorResponse><Error><Code>ExpiredTokenException</Code>",
 		  AWS_ERROR_VALIDATION, "400", "" },

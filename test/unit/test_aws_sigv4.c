@@ -90,74 +90,74 @@ static void signs_with_a_long_token(void **state)
 }
 
 /* The vectors below were computed with botocore's SigV4Auth for the same requests. */
+static const struct {
+	const char *what; /* for people */
+	const char *names[3], *values[3];
+	size_t token_n;
+	const char *body;
+	const char *wanted;
+} vectors[] = {
+	{ "names of which one begins another",
+	  { "accept", "accept-encoding" },
+	  { "text/plain", "identity" },
+	  0,
+	  "{\"a\":\"b\"}",
+	  "2517c606cc7efc3893dc7c3de8bcfd5d4316eab5f975f25cbe0b90e8f2f0786a" },
+	{ "the same, the longer one first",
+	  { "x-amz-a-b", "x-amz-a" },
+	  { "1", "2" },
+	  0,
+	  "{\"a\":\"b\"}",
+	  "8687d31c9b163289b2ce186ffc21d6f33f3ca3de62ff277fc3a230ef46062fc7" },
+	{ "blanks in a value",
+	  { "x-amz-meta" },
+	  { "  a   b  c " },
+	  0,
+	  "{\"a\":\"b\"}",
+	  "689a794d651ba0413b79f87912ac8cd9aa001085074e8b6f5492a6f9c1367995" },
+	{ "no body",
+	  { NULL },
+	  { NULL },
+	  0,
+	  "",
+	  "4ebe97971b6907e8aa1ea2b620e09b85880ac15e50172561daf738e6d81f37d1" },
+	{ "a token of 2,000 characters",
+	  { NULL },
+	  { NULL },
+	  2000,
+	  "{\"a\":\"b\"}",
+	  "edcf7ebc173ff149bbf8d8045beca9e832c05e68ccffb2018093920fb644c56b" },
+	{ "a token of 16,000 characters",
+	  { NULL },
+	  { NULL },
+	  16000,
+	  "{\"a\":\"b\"}",
+	  "4a4b45168f9f387b5912b7f9faf15e87077fcb93ee0ade2e27f9a3e8403af1d1" },
+	{ "an SDK's own headers",
+	  { "amz-sdk-invocation-id", "amz-sdk-request", "x-amzn-query-mode" },
+	  { "4f2c2f6e-9f2b-4f9f-8f0a-4b1f0d8f7f11", "attempt=1; max=3", "true" },
+	  0,
+	  "{\"a\":\"b\"}",
+	  "5f83a45002dfa7d67c4c37a69ba8d5a3f7945babc27ffe75ae2110bf5a11e1ae" },
+};
+
 static void signs_what_others_sign(void **state)
 {
-	static const struct {
-		const char *what; /* for people */
-		const char *names[3], *values[3];
-		size_t token_n;
-		const char *body;
-		const char *wanted;
-	} cases[] = {
-		{ "names of which one begins another",
-		  { "accept", "accept-encoding" },
-		  { "text/plain", "identity" },
-		  0,
-		  "{\"a\":\"b\"}",
-		  "2517c606cc7efc3893dc7c3de8bcfd5d4316eab5f975f25cbe0b90e8f2f0786a" },
-		{ "the same, the longer one first",
-		  { "x-amz-a-b", "x-amz-a" },
-		  { "1", "2" },
-		  0,
-		  "{\"a\":\"b\"}",
-		  "8687d31c9b163289b2ce186ffc21d6f33f3ca3de62ff277fc3a230ef46062fc7" },
-		{ "blanks in a value",
-		  { "x-amz-meta" },
-		  { "  a   b  c " },
-		  0,
-		  "{\"a\":\"b\"}",
-		  "689a794d651ba0413b79f87912ac8cd9aa001085074e8b6f5492a6f9c1367995" },
-		{ "no body",
-		  { NULL },
-		  { NULL },
-		  0,
-		  "",
-		  "4ebe97971b6907e8aa1ea2b620e09b85880ac15e50172561daf738e6d81f37d1" },
-		{ "a token of 2,000 characters",
-		  { NULL },
-		  { NULL },
-		  2000,
-		  "{\"a\":\"b\"}",
-		  "edcf7ebc173ff149bbf8d8045beca9e832c05e68ccffb2018093920fb644c56b" },
-		{ "a token of 16,000 characters",
-		  { NULL },
-		  { NULL },
-		  16000,
-		  "{\"a\":\"b\"}",
-		  "4a4b45168f9f387b5912b7f9faf15e87077fcb93ee0ade2e27f9a3e8403af1d1" },
-		{ "an SDK's own headers",
-		  { "amz-sdk-invocation-id", "amz-sdk-request", "x-amzn-query-mode" },
-		  { "4f2c2f6e-9f2b-4f9f-8f0a-4b1f0d8f7f11", "attempt=1; max=3", "true" },
-		  0,
-		  "{\"a\":\"b\"}",
-		  "5f83a45002dfa7d67c4c37a69ba8d5a3f7945babc27ffe75ae2110bf5a11e1ae" },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < EV_ARRAY_LEN(cases); i++) {
+	for (size_t i = 0; i < EV_ARRAY_LEN(vectors); i++) {
 		struct setup s;
 		char room[1024];
-		char *token = calloc(1, cases[i].token_n + 1);
+		char *token = calloc(1, vectors[i].token_n + 1);
 
 		set_up(&s);
-		for (size_t k = 0; k < 3 && cases[i].names[k] != NULL; k++)
-			add(&s, cases[i].names[k], cases[i].values[k]);
+		for (size_t k = 0; k < 3 && vectors[i].names[k] != NULL; k++)
+			add(&s, vectors[i].names[k], vectors[i].values[k]);
 		assert_non_null(token);
-		memset(token, 'T', cases[i].token_n);
-		if (cases[i].token_n > 0)
+		memset(token, 'T', vectors[i].token_n);
+		if (vectors[i].token_n > 0)
 			add(&s, "x-amz-security-token", token);
-		s.in.body = ev_str_from(cases[i].body);
-		assert_string_equal(signature(&s, room), cases[i].wanted);
+		s.in.body = ev_str_from(vectors[i].body);
+		assert_string_equal(signature(&s, room), vectors[i].wanted);
 		free(token);
 	}
 }

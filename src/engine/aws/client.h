@@ -1,8 +1,8 @@
 /*
  * engine/aws/client.h — calls of SQS, Kinesis and DynamoDB: JSON in, JSON out.
  *
- * Signs with the keys of now, sets its clock by the answers, tries again what can go away by itself,
- * renews refused keys once, checks checksums.  A client belongs to one thread, but for
+ * Signs with the keys of now, sets its clock by the answers, tries again what can go away by
+ * itself, renews refused keys once, checks checksums.  A client belongs to one thread, but for
  * aws_client_wake; several clients share one struct aws_credentials.  Fetching keys blocks the
  * client, and with it all of its calls.
  */
@@ -43,7 +43,10 @@ struct aws_client_config {
 	size_t max_answer;   /* bytes */
 };
 
-/* All but env, credentials, clock and rng: 3 attempts, 16 connections, 256 calls, 5 s, 10 s, 12 MiB. */
+/*
+ * All but env, credentials, clock and rng: 3 attempts, 16 connections, 256 calls, 5 s, 10 s, 12
+ * MiB.
+ */
 struct aws_client_config aws_client_defaults(void);
 
 /* Starts as all zero but what is to be sent; not moved or copied while it is under way. */
@@ -107,8 +110,9 @@ void aws_call_cancel(struct aws_client *c, struct aws_call *call);
 
 /*
  * Makes all calls, as many at once as there is room for, and returns when all are done or at the
- * deadline (monotonic; 0: none); those not done by then are given up as AWS_ERROR_TIMED_OUT: whether
- * they took place is not known.  Each has its own result.  Others under way go on meanwhile.
+ * deadline (monotonic; 0: none); those not done by then are given up as AWS_ERROR_TIMED_OUT:
+ * whether they took place is not known.  Each has its own result.  Others under way go on
+ * meanwhile.
  */
 void aws_client_run(struct aws_client *c, struct aws_call calls[], size_t n, int64_t deadline_ns);
 

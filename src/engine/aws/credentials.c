@@ -120,10 +120,10 @@ static ev_err take(struct aws_credentials *c, const struct aws_keys *keys, struc
 		      keys->expires_ns <= ev_clock_wall_ns(c->clock);
 
 	if (is_old && keys->source != AWS_SOURCE_INSTANCE) {
+		ev_fail_set(fail, EV_INVALID, 0, "the keys (%s) had expired when they were fetched",
+			    aws_source_text(keys->source));
 		aws_keys_unref(keys);
-		return ev_fail_set(fail, EV_INVALID, 0,
-				   "the keys (%s) had expired when they were fetched",
-				   aws_source_text(keys->source));
+		return EV_INVALID;
 	}
 	aws_keys_unref(c->keys);
 	c->keys = keys;

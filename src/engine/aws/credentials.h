@@ -1,11 +1,11 @@
 /*
  * engine/aws/credentials.h — the keys of now: fetched once, renewed ahead of their end, shared.
  *
- * One of these serves all clients of a process.  With less than 15 minutes left one caller renews the
- * keys while the others go on with the old ones; with less than 10 all wait for it.  If that fails
- * the old ones serve for as long as they are valid, and it is tried again after a few seconds.  Keys
- * of an instance serve on beyond their end while its metadata service has no newer ones, as Amazon
- * asks its clients to do.  "Valid" is by our own clock.
+ * One of these serves all clients of a process.  With less than 15 minutes left one caller renews
+ * the keys while the others go on with the old ones; with less than 10 all wait for it.  If that
+ * fails the old ones serve for as long as they are valid, and it is tried again after a few
+ * seconds.  Keys of an instance serve on beyond their end while its metadata service has no newer
+ * ones, as Amazon asks its clients to do.  "Valid" is by our own clock.
  */
 #ifndef EV_AWS_CREDENTIALS_H
 #define EV_AWS_CREDENTIALS_H
@@ -44,9 +44,9 @@ static inline void aws_credentials_freep(struct aws_credentials **c)
 }
 
 /*
- * A reference to the keys of now, for the caller to unref.  Errors as of aws_sources_fetch; within a
- * few seconds of a failure the same again, without another try.  Blocks while keys are fetched: up
- * to some 30 s if STS is slow, a minute for a credential_process.  Any thread.
+ * A reference to the keys of now, for the caller to unref.  Errors as of aws_sources_fetch; within
+ * a few seconds of a failure the same again, without another try.  Blocks while keys are fetched:
+ * up to some 30 s if STS is slow, a minute for a credential_process.  Any thread.
  */
 EV_NODISCARD ev_err aws_credentials_get(struct aws_credentials *c, const struct aws_keys **out,
 					struct ev_fail *fail);

@@ -24,8 +24,8 @@ enum aws_service { AWS_SQS, AWS_KINESIS, AWS_DYNAMODB, AWS_STS, AWS_SERVICE_COUN
 const char *aws_service_name(enum aws_service service);
 
 /*
- * AWS_REGION, AWS_DEFAULT_REGION, the profile's region.  EV_NOTFOUND: none of them; EV_INVALID: not a
- * region's name.  profiles may be NULL.
+ * AWS_REGION, AWS_DEFAULT_REGION, the profile's region.  EV_NOTFOUND: none of them; EV_INVALID:
+ * not a region's name.  profiles may be NULL.
  */
 EV_NODISCARD ev_err aws_region_resolve(const struct aws_env *env,
 				       const struct aws_profiles *profiles, struct ev_str profile,
@@ -38,10 +38,10 @@ struct aws_endpoint {
 };
 
 /*
- * In this order: AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, the profile's `services` section, its
- * endpoint_url, the region's address of the public partition or the one in China.  The first two, and
- * the profile's, are passed over if AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true.  EV_INVALID for a
- * URL that is not http(s)://host[:port][/].  profiles may be NULL.
+ * In this order: AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, the profile's `services` section,
+ * its endpoint_url, the region's address of the public partition or the one in China.  The first
+ * two, and the profile's, are passed over if AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true.
+ * EV_INVALID for a URL that is not http(s)://host[:port][/].  profiles may be NULL.
  */
 EV_NODISCARD ev_err aws_endpoint_resolve(enum aws_service service, const char *region,
 					 const struct aws_env *env,

@@ -85,10 +85,10 @@ bool aws_http_has_room(const struct aws_http *h);
 EV_NODISCARD ev_err aws_http_submit(struct aws_http *h, struct aws_http_request *r);
 
 /*
- * Works for up to timeout_ms and gives out one request that is done, with r->err: EV_TIMEOUT (also:
- * the outcome is unknown), EV_DENIED (TLS), EV_FULL (the answer was too large), EV_IO, EV_NOMEM.
- * Returns EV_TIMEOUT if none is done in time, EV_BUSY if somebody called wake, EV_NOTFOUND if none is
- * under way, EV_IO if libcurl itself fails.
+ * Works for up to timeout_ms and gives out one request that is done, with r->err: EV_TIMEOUT
+ * (also: the outcome is unknown), EV_DENIED (TLS), EV_FULL (the answer was too large), EV_IO,
+ * EV_NOMEM. Returns EV_TIMEOUT if none is done in time, EV_BUSY if somebody called wake,
+ * EV_NOTFOUND if none is under way, EV_IO if libcurl itself fails.
  */
 EV_NODISCARD ev_err aws_http_poll(struct aws_http *h, int timeout_ms,
 				  struct aws_http_request **out);

@@ -24,7 +24,7 @@ struct splitter {
 	struct ev_str in;
 	size_t at;
 	char *room;
-	size_t n; /* bytes in room; never more than were read, plus a NUL for each blank or the end */
+	size_t n; /* bytes in room: of each word no more than were read, its blank as a NUL */
 };
 
 static bool is_blank(char c)

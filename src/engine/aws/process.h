@@ -25,10 +25,10 @@ EV_NODISCARD ev_err aws_command_split(struct ev_str command, char room[AWS_COMMA
 				      char *words[AWS_WORDS_MAX + 1]);
 
 /*
- * Runs the command to its end and gives its output in new memory of *out_n bytes, for the caller to
- * wipe and free.  EV_TIMEOUT (the program and its children are killed), EV_FULL (it printed more than
- * max), EV_DENIED (it ended with another status than 0), EV_NOTFOUND (no such program), EV_INVALID
- * (the command), EV_IO, EV_NOMEM.  Blocks for up to timeout_ms.
+ * Runs the command to its end and gives its output in new memory of *out_n bytes, for the caller
+ * to wipe and free.  EV_TIMEOUT (the program and its children are killed), EV_FULL (it printed
+ * more than max), EV_DENIED (it ended with another status than 0), EV_NOTFOUND (no such program),
+ * EV_INVALID (the command), EV_IO, EV_NOMEM.  Blocks for up to timeout_ms.
  */
 EV_NODISCARD ev_err aws_process_run(struct ev_str command, size_t max, int timeout_ms, char **out,
 				    size_t *out_n, struct ev_fail *fail);

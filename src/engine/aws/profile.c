@@ -206,7 +206,10 @@ static bool split(struct ev_str line, struct ev_str *key, struct ev_str *value)
 	return key->n > 0;
 }
 
-/* An indented line: nested below a key without value, else more of a value, which none of ours has. */
+/*
+ * An indented line: nested below a key without value, else more of a value, which none of ours
+ * has.
+ */
 static ev_err nested_line(struct parser *ps, struct ev_str line)
 {
 	struct ev_str key, value;

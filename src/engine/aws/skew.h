@@ -20,8 +20,9 @@
 EV_NODISCARD ev_err aws_http_date_parse(struct ev_str s, int64_t *out_ns);
 
 /*
- * date is an answer's Date header, now_ns our time at its receipt.  True: *offset_ns, to be added to
- * our time, was off by AWS_SKEW_MIN_NS or more and is set.  False: it is good, or the date is none.
+ * date is an answer's Date header, now_ns our time at its receipt.  True: *offset_ns, to be added
+ * to our time, was off by AWS_SKEW_MIN_NS or more and is set.  False: it is good, or the date is
+ * none.
  */
 bool aws_skew_correct(struct ev_str date, int64_t now_ns, int64_t *offset_ns);
 

@@ -14,8 +14,8 @@ struct aws_role {
 };
 
 /*
- * AssumeRole, signed with the given keys.  region is where STS is called.  EV_DENIED, EV_INVALID and
- * so on as error.h maps what STS answers; EV_CORRUPT if that is not what was promised.
+ * AssumeRole, signed with the given keys.  region is where STS is called.  EV_DENIED, EV_INVALID
+ * and so on as error.h maps what STS answers; EV_CORRUPT if that is not what was promised.
  */
 EV_NODISCARD ev_err aws_sts_assume_role(struct aws_sources *s, const char *region,
 					const struct aws_role *role, const struct aws_keys *with,
