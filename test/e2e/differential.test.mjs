@@ -242,7 +242,12 @@ function randomDate() {
   const sign = pick('+-');
   const offset = chance(0.5)
     ? 'Z'
-    : `${sign}${two(below(20))}${chance(0.8) ? `:${two(below(chance(0.05) ? 62 : 60))}` : ''}${chance(0.1) ? `:${two(below(60))}` : ''}${chance(0.05) ? pick(['x', 'Z', '0', 'é', ' ']) : ''}`;
+    : [
+        `${sign}${two(below(20))}`,
+        chance(0.8) ? `:${two(below(chance(0.05) ? 62 : 60))}` : '',
+        chance(0.1) ? `:${two(below(60))}` : '',
+        chance(0.05) ? pick(['x', 'Z', '0', 'é', ' ']) : '',
+      ].join('');
   const text = `${String(y).padStart(4, '0')}-${two(chance(0.03) ? below(15) : 1 + below(12))}-${two(day)}T${time}${seconds}${offset}`;
   return chance(0.03) ? text.replace(pick(['T', '-', ':', 'Z']), pick(['t', ' ', '', '--', 'z'])) : text;
 }
@@ -335,7 +340,8 @@ function randomMessage() {
       verdict = 'no';
     }
   }
-  const text = `${space()}{${space()}${parts.map(([k, v]) => `${quote(k)}${space()}:${space()}${v}`).join(`${space()},${space()}`)}${space()}}`;
+  const members = parts.map(([k, v]) => `${quote(k)}${space()}:${space()}${v}`);
+  const text = `${space()}{${space()}${members.join(`${space()},${space()}`)}${space()}}`;
   // What follows the closing brace is of no interest, be it text or not.
   const after = chance(0.1) ? randomBytes(below(9)) : Buffer.alloc(0);
   return [Buffer.concat([Buffer.from(text), after]), verdict];
