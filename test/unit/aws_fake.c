@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -67,9 +68,11 @@ static void admit(struct fake *f)
 {
 	int fd = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC);
 	struct timeval limit = { .tv_sec = 10 };
+	int one = 1;
 
 	if (fd < 0)
 		return;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	for (size_t i = 0; i < FAKE_CONNECTIONS_MAX; i++) {
