@@ -257,9 +257,9 @@ static void choose_moment(struct fleet *f)
 		enum cut_place in;
 		uint64_t within;
 	} moments[] = {
-		{ CUT_AT_REST, 40 },  { CUT_AT_REST, 250 }, { CUT_AT_REST, 600 },
-		{ CUT_IN_LOG, 400 },  { CUT_IN_SYNC, 10 },  { CUT_IN_SYNC, 60 },
-		{ CUT_IN_FILE, 100 }, { CUT_IN_NAMES, 3 },
+		{ CUT_AT_REST, 40 }, { CUT_AT_REST, 150 }, { CUT_AT_REST, 400 },
+		{ CUT_IN_LOG, 20 },  { CUT_IN_LOG, 150 },  { CUT_IN_SYNC, 10 },
+		{ CUT_IN_SYNC, 40 }, { CUT_IN_FILE, 60 },  { CUT_IN_NAMES, 3 },
 	};
 	const struct moment *m = &moments[fleet_below(f, EV_ARRAY_LEN(moments))];
 
