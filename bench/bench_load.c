@@ -633,7 +633,7 @@ static void report(struct load *l)
 	double server = (double)(now.server_cpu_ns - l->c.server_cpu_ns);
 	double all = (double)(now.machine_cpu_ns - l->c.machine_cpu_ns);
 
-	for (uint64_t i = 0; i < l->n; i++)
+	for (uint64_t i = l->mute + l->slow; i < l->n; i++)
 		unsent += l->devices[i].due > l->devices[i].made
 				  ? l->devices[i].due - l->devices[i].made
 				  : 0;

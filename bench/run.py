@@ -6,6 +6,7 @@ usage: run.py BUILD_DIR [quick|full|overload|NAME...]
 quick     the figures at 1,000 connections, once, short
 full      all figures, each three times, medians (about a quarter of an hour)
 overload  too much load, slow readers, storms, a full disk, a clock that jumps (four minutes)
+report    nothing is run: the figures of earlier runs, as the tables of docs/performance.md
 NAME      some of: """  # the names are added below
 
 import json
@@ -22,6 +23,7 @@ import tempfile
 import time
 import urllib.request
 
+FIGURES_FILE = 'bench.json'
 GENERATOR_MAX = 0.70  # of its processor; above, a rate is the generator's
 FOREIGN_MAX = 0.05    # of a processor, used by others meanwhile
 PLENTY = ['--message-rate', '100000', '--message-burst', '100000']
@@ -68,7 +70,7 @@ class Bench:
         self.work = pathlib.Path(tempfile.mkdtemp(prefix='bench-', dir=self.build))
         self.runs = 3 if scale == 'full' else 1
         self.seconds = 6 if scale == 'full' else 3
-        self.results = {}
+        self.results = earlier(build)
         self.notes = []
 
     def tool(self, name):
@@ -403,8 +405,9 @@ class Judge:
         self.expect(facts['wrong'] == 0, 'wrong answers', f"{facts['wrong']:.0f}")
         self.expect(facts['unanswered'] == 0, 'unanswered in the end', f"{facts['unanswered']:.0f}")
 
-    def end(self, facts=None):
-        self.bench.results['overload ' + self.name] = {'checks': self.checks, 'facts': facts}
+    def end(self, facts):
+        self.bench.results['overload ' + self.name] = {
+            'checks': self.checks, 'seconds': [p['seconds_lines'] for p in facts['phases']]}
         return all(c['holds'] for c in self.checks)
 
 
@@ -428,13 +431,13 @@ def capacity(bench):
 
 
 def too_much(bench):
-    """Twice what can be borne, for a minute, with up to 128 messages on each connection."""
+    """Twice what can be borne, for a minute, with up to 16 messages on each connection."""
     judge = Judge(bench, 'twice the load')
     bears = capacity(bench)
     data = bench.fleet(10000)
     server = Server(bench, data, options=MANY)
     half, twice = int(bears * 0.4), int(bears * 2)
-    facts = load(bench, server, '--connections', 5000, '--stride', 2, '--window', 128,
+    facts = load(bench, server, '--connections', 5000, '--stride', 2, '--window', 16,
                  '--phase', f'{half}:10', '--phase', f'{twice}:60', '--phase', f'{half}:20',
                  check=False)
     before, during, after = facts['phases']
@@ -447,8 +450,10 @@ def too_much(bench):
                  f"{during['fairness']:.3f}, {during['share_min']:.0f} to"
                  f" {during['share_max']:.0f} answers")
     judge.expect(peak_mib(facts) < 400, 'memory at its highest', f'{peak_mib(facts):.0f} MiB')
-    back = back_to_normal(after['seconds_lines'], 50000)
-    judge.expect(back <= 10, 'back to normal (p99 below 50 ms) after', f'{back:.0f} s')
+    normal = max(50000, 2 * before['p99_us'])
+    back = back_to_normal(after['seconds_lines'], normal)
+    judge.expect(back <= 10, f'back to normal (p99 below {normal / 1e3:.0f} ms) after',
+                 f'{back:.0f} s')
     judge.expect(True, 'p50 / p99 before, during, after', ', '.join(
         f"{p['p50_us'] / 1e3:.1f} / {p['p99_us'] / 1e3:.1f} ms" for p in facts['phases']))
     server.stop()
@@ -470,7 +475,7 @@ def slow_readers(bench):
     judge.expect(facts['unsent'] < 100, 'messages of the others that did not get out',
                  f"{facts['unsent']:.0f}")
     judge.expect(peak_mib(facts) < 200, 'memory at its highest', f'{peak_mib(facts):.0f} MiB')
-    judge.expect(True, 'messages that the hundred got through', f"{facts['flooded']:.0f}")
+    judge.expect(True, 'messages that the hundred sent', f"{facts['flooded']:.0f}")
     judge.expect(True, 'of them closed', f"{facts['slow_again']:.0f}")
     held = 'evcharge_gateway_held_total{reason="%s"}'
     judge.expect(True, 'held back, by reason', ', '.join(
@@ -641,13 +646,48 @@ def summary(bench):
         print(f"ratio to the raw echo, 1,000 connections: rate"
               f" {r['server 1000']['rate'] / r['echo 1000']['rate']:.2f}, processor time"
               f" {r['echo 1000']['server_us'] / r['server 1000']['server_us']:.2f}")
-    path = bench.build / 'bench.json'
+    path = bench.build / FIGURES_FILE
     r['targets'] = [{'what': w, 'aim': a, 'figure': f, 'met': m} for w, a, f, m in rows]
     r['notes'] = bench.notes
     r['machine'] = {'processors': os.cpu_count(), 'kernel': os.uname().release,
                     'when': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}
     path.write_text(json.dumps(r, indent=1) + '\n', encoding='utf-8')
-    print(f'all figures: {path}')
+    print(f'all figures, also those of earlier runs: {path}')
+
+
+def earlier(build):
+    try:
+        return json.loads((pathlib.Path(build) / FIGURES_FILE).read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        return {}
+
+
+def report(r):
+    """Markdown."""
+    print('| target | aim | measured | |\n| --- | --- | --- | --- |')
+    for t in r.get('targets', []):
+        met = 'met' if t['met'] else '**not met**'
+        print(f"| {t['what']} | {t['aim']} | {t['figure']} | {met} |")
+    print('\n| load | messages/s | server µs a message | p50 ms | p99 ms | generator | others |')
+    print('| --- | ---: | ---: | ---: | ---: | ---: | ---: |')
+    for name, v in r.items():
+        if isinstance(v, dict) and 'server_us' in v:
+            print(f"| {name} | {v['rate']:,.0f} | {v['server_us']:.1f} | {v['p50_us'] / 1e3:.2f} |"
+                  f" {v['p99_us'] / 1e3:.2f} | {v['generator_share_max']:.0%} |"
+                  f" {v['foreign_share_max']:.0%} |")
+    print('\n| disk | a second | p50 µs | p99 µs |\n| --- | ---: | ---: | ---: |')
+    for name, v in r.get('disk', {}).items():
+        print(f"| {name} | {v['rate']:,.0f} | {v['p50_us']:.0f} | {v['p99_us']:.0f} |")
+    print('\n| reports in a group | engine/s | µs | bare SQLite/s | µs |')
+    print('| ---: | ---: | ---: | ---: | ---: |')
+    for group, v in r.get('rows', {}).items():
+        print(f"| {group} | {v['engine']:,.0f} | {v['engine_us']:.1f} | {v['bare']:,.0f} |"
+              f" {v['bare_us']:.1f} |")
+    print('\n| too much | what | figure | |\n| --- | --- | --- | --- |')
+    for name, v in r.items():
+        for c in v.get('checks', []) if isinstance(v, dict) else []:
+            print(f"| {name.removeprefix('overload ')} | {c['what']} | {c['figure']} |"
+                  f" {'' if c['holds'] else '**no**'} |")
 
 
 FIGURES = {'machine': machine, 'throughput': throughput, 'unpinned': unpinned, 'paced': paced,
@@ -676,6 +716,9 @@ def chosen(arguments):
 def main():
     if len(sys.argv) < 2:
         sys.exit(f"{__doc__}{', '.join([*FIGURES, *OVERLOAD])}")
+    if sys.argv[2:] == ['report']:
+        report(earlier(sys.argv[1]))
+        return
     names = chosen(sys.argv[2:])
     scale = 'quick' if sys.argv[2:] in ([], ['quick']) else 'full'
     bench = Bench(sys.argv[1], scale)
