@@ -70,6 +70,7 @@ ev_err outlet_service_message(struct outlet_service *s, struct device_job *j)
 	struct outlet_turn t = { .s = s, .outlet_id = j->outlet_id };
 	ev_err e;
 
+	j->has_state = false; /* of a group that failed nothing is left */
 	if (!j->decoded) {
 		e = reject_unreadable(s, j);
 		if (e == EV_OK)
@@ -95,7 +96,7 @@ ev_err outlet_service_message(struct outlet_service *s, struct device_job *j)
 ev_err outlet_service_settled(struct outlet_service *s, struct device_job *j)
 {
 	/* The request may be answered by now, or one that was parked until the plug came. */
-	if (!j->has_state ||
+	if (j->job.err != EV_OK || !j->has_state ||
 	    (j->shown != OUTLET_DEVICE_REQUESTS_CHARGING && j->shown != OUTLET_CABLE_PLUGGED))
 		return EV_OK;
 	return answer(&j->job, show_state(s, j));

@@ -541,6 +541,32 @@ static void a_fault_at_any_call_leaves_nothing_half_done(void **state)
 	memory_set_fault(f->memory, NULL, NULL);
 }
 
+static ev_err always_conflict(void *user, enum memory_point point)
+{
+	(void)user;
+	return point == MEMORY_AT_COMMIT ? EV_CONFLICT : EV_OK;
+}
+
+/* What a job was answered by a group that failed must not make its second run look well. */
+static void a_job_that_failed_is_not_answered_by_its_first_run(void **state)
+{
+	struct pump_fixture *f = *state;
+	struct device_job j = { .job = { .kind = JOB_DEVICE_MESSAGE }, .outlet_id = f->outlet_id };
+
+	fixture_send(f, OUTLET_CABLE_PLUGGED, "", 0);
+	j.has_state = true;
+	j.shown = OUTLET_CABLE_PLUGGED;
+	j.why = REASON_UNDECODABLE;
+	memory_set_fault(f->memory, always_conflict, NULL);
+	fixture_run(f, &j.job);
+	memory_set_fault(f->memory, NULL, NULL);
+	assert_int_equal(j.job.err, EV_CONFLICT);
+	assert_int_equal(fixture_books(f).n_dead_letters_open, 0);
+	fixture_run(f, &j.job);
+	assert_int_equal(j.job.err, EV_OK);
+	assert_int_equal(fixture_books(f).n_dead_letters_open, 1);
+}
+
 static void one_bad_job_of_a_group_costs_no_other(void **state)
 {
 	struct pump_fixture *f = *state;
@@ -631,6 +657,7 @@ int main(void)
 		FLOW(a_session_is_superseded_by_one_that_charges_not_by_one_that_is_asked_for),
 		FLOW(the_answer_to_a_plug_shows_what_became_of_the_tag_before_it),
 		FLOW(a_fault_at_any_call_leaves_nothing_half_done),
+		FLOW(a_job_that_failed_is_not_answered_by_its_first_run),
 		FLOW(one_bad_job_of_a_group_costs_no_other),
 		FLOW(an_erased_customer_leaves_sessions_without_a_person),
 		FLOW(a_replaced_tag_is_free_for_others),
