@@ -67,8 +67,8 @@ static void note_message(struct sim *s, const struct sim_task *t)
 	struct sim_message *m = &s->messages[t->message];
 	const struct job *j = t->job;
 
-	sim_trace(s, "  m-%zu: %s, %s", t->message + 1, verdict_text(j->verdict),
-		  reason_text(j->reason));
+	sim_trace(s, "  m-%zu: %s, %s, %s", t->message + 1, ev_err_text(j->err),
+		  verdict_text(j->verdict), reason_text(j->reason));
 	s->reached->refused += j->verdict == VERDICT_REFUSED;
 	s->reached->late_energy += j->reason == REASON_EARLIER && m->wire_mwh > 0;
 	if (j->verdict == VERDICT_REJECTED) {
@@ -158,6 +158,28 @@ static int64_t lacking(struct ledger *l, const struct outlet *o, const struct se
 	return o->energy_mwh - (x->energy_mwh - x->attached_mwh);
 }
 
+/* A session that was denied, and forgotten by its row, may have started after all. */
+static bool is_forgotten(struct sim *s, const struct ev_uuid *session_id)
+{
+	return s->went_back || ev_map_get(&s->denied, session_id->b, NULL);
+}
+
+/*
+ * Where events take their time the App may believe too long that a session runs, never too short.
+ */
+static void check_end(struct sim *s, const struct session *x, const struct outlet *o)
+{
+	bool runs = o->state == OUTLET_CHARGING && o->has_session &&
+		    ev_uuid_eq(&o->session_id, &x->id);
+
+	if (s->mode == SIM_ONE)
+		sim_must(s, session_is_live(x->state) == runs, "session %s, outlet %s",
+			 outlet_state_text(x->state), outlet_state_text(o->state));
+	else
+		sim_must(s, !runs || session_is_live(x->state) || is_forgotten(s, &x->id),
+			 "the App has ended a session that its outlet runs");
+}
+
 static bool add_session(void *user, const struct session *x)
 {
 	struct ledger *l = user;
@@ -172,12 +194,7 @@ static bool add_session(void *user, const struct session *x)
 	l->attached[i] += x->attached_mwh;
 	l->live[i] += session_is_live(x->state);
 	l->lacking[i] += lacking(l, o, x);
-	if (l->s->mode == SIM_SPLIT)
-		return true;
-	sim_must(l->s,
-		 session_is_live(x->state) == (o->state == OUTLET_CHARGING && o->has_session &&
-					       ev_uuid_eq(&o->session_id, &x->id)),
-		 "session %s, outlet %s", outlet_state_text(x->state), outlet_state_text(o->state));
+	check_end(l->s, x, o);
 	return true;
 }
 
@@ -280,32 +297,55 @@ static void note_unparked(struct sim *s)
 
 static void note_denied(struct sim *s, struct sim_device *d, const struct ev_uuid *id)
 {
+	sim_must(s, ev_map_put(&s->denied, id->b, 1) == EV_OK, "no memory");
+	/* An outlet that does not exist remembers nobody. */
+	if (!d->registered)
+		return;
 	for (unsigned k = 0; k < OUTLET_REFUSED_MAX; k++) {
 		if (ev_uuid_eq(&d->denied[k], id))
 			return;
 	}
 	d->denied[d->n_denied++ % OUTLET_REFUSED_MAX] = *id;
-	sim_must(s, ev_map_put(&s->denied, id->b, 1) == EV_OK, "no memory");
 }
 
-/* An outlet that does not exist remembers nobody whom it denied. */
 static bool note_event(void *user, const struct stored_event *e)
 {
 	struct sim *s = user;
 	struct sim_device *d = device_of(s, &e->event.outlet_id);
 
 	s->events_read = e->seq;
-	if (e->event.state == OUTLET_DEVICE_DENIES_CHARGING && e->event.has_session &&
-	    d->registered)
+	if (e->event.state == OUTLET_DEVICE_DENIES_CHARGING && e->event.has_session)
 		note_denied(s, d, &e->event.session_id);
+	return true;
+}
+
+/* A request has one answer, however often it is asked. */
+static bool note_answer(void *user, const struct stored_event *x)
+{
+	struct sim *s = user;
+	const struct charging_event *e = &x->event;
+	uintptr_t session = 0;
+	uintptr_t known;
+
+	s->app_events_read = x->seq;
+	if (e->initiator != INITIATOR_APP_BACKEND || e->state != OUTLET_CHARGING)
+		return true;
+	memcpy(&session, e->session_id.b, sizeof(session));
+	if (ev_map_get(&s->approved, e->event_id.b, &known))
+		sim_must(s, known == session, "a request made two sessions");
+	else
+		sim_must(s, ev_map_put(&s->approved, e->event_id.b, session) == EV_OK, "no memory");
 	return true;
 }
 
 static void note_events(struct sim *s)
 {
 	struct query *q = sim_outlet_process(s)->query;
+	struct query *a = sim_app_process(s)->query;
 
 	sim_must(s, q->ops->events(q, s->events_read, 10000, note_event, s) == EV_OK,
+		 "the events cannot be read");
+	sim_must(s, a->ops->events(a, s->app_events_read, 10000, note_answer, s) == EV_OK,
 		 "the events cannot be read");
 }
 
@@ -379,8 +419,7 @@ static void check_balance(struct sim *s, const struct ledger *l, unsigned i)
 		 "outlet %u: %lld mWh attached, and %lld in sessions", i,
 		 (long long)l->items_attached[i], (long long)l->attached[i]);
 	/* Denied so long ago that the row forgot, and started after all: see docs/proof.md. */
-	if (s->mode == SIM_SPLIT && o->has_session &&
-	    (s->went_back || ev_map_get(&s->denied, o->session_id.b, NULL)))
+	if (s->mode == SIM_SPLIT && o->has_session && is_forgotten(s, &o->session_id))
 		return;
 	sim_must(s, l->live[i] == (o->state == OUTLET_CHARGING && o->has_session),
 		 "outlet %u is %s, and %zu sessions live", i, outlet_state_text(o->state),
@@ -495,6 +534,19 @@ static bool see_stopped(void *user, const struct session *x)
 	return true;
 }
 
+/* Decided, each of them: counted, or a dead letter with its bytes. */
+static void check_decided(struct sim *s, size_t i)
+{
+	static char body[DEAD_LETTER_BODY_MAX];
+	const struct sim_message *m = &s->messages[i];
+	struct query *q = sim_outlet_process(s)->query;
+	struct dead_letter d;
+
+	sim_must(s, m->credited || m->rejected, "m-%zu was never decided", i + 1);
+	sim_must(s, !m->rejected || q->ops->dead_letter(q, &m->id, &d, body) == EV_OK,
+		 "m-%zu was rejected, and no dead letter tells of it", i + 1);
+}
+
 void books_check_rest(struct sim *s)
 {
 	struct ledger l;
@@ -522,11 +574,8 @@ void books_check_rest(struct sim *s)
 			 d->plugged ? "plugged" : "unplugged", outlet_state_text(o->state));
 	}
 	memory_visit_sessions(sim_app_process(s)->memory, see_stopped, s);
-	for (size_t i = 0; i < s->n_messages; i++) {
-		const struct sim_message *m = &s->messages[i];
-
-		sim_must(s, m->credited || m->rejected, "m-%zu was never decided", i + 1);
-	}
+	for (size_t i = 0; i < s->n_messages; i++)
+		check_decided(s, i);
 }
 
 void books_check_empty(struct sim *s)

@@ -245,7 +245,9 @@ struct sim {
 	struct ev_map started;             /* sessions that some row has carried, durably */
 	struct ev_map stopped;             /* sessions that somebody asked to stop, durably */
 	struct ev_map denied;              /* sessions whose outlet has said that they never were */
-	uint64_t events_read;              /* seq of the last durable event that was looked at */
+	struct ev_map approved;            /* eventId of an approval → its session's first word */
+	uint64_t app_events_read;
+	uint64_t events_read; /* seq of the last durable event that was looked at */
 	bool tick_was_clean;
 	int64_t ticked_ns; /* wall clock of the last tick that left nothing due */
 };

@@ -148,6 +148,16 @@ static void check_start(struct sim_process *p, const struct outlet *o, const str
 		 "a session started that nobody asked for");
 }
 
+/* Each start counts, and none that never came to be. */
+static void check_count(struct sim *s, const struct outlet *o, const struct outlet *n, bool starts)
+{
+	bool denied = o->state == OUTLET_CHARGING && n->n_refused > 0 &&
+		      ev_uuid_eq(&n->refused[0], &o->session_id) && n->state != OUTLET_CHARGING;
+	int64_t grew = n->total_sessions - o->total_sessions;
+
+	sim_must(s, grew == (int)starts - (int)denied, "sessions are counted wrongly");
+}
+
 static void check_outlet(struct sim_process *p, const struct outlet *o, const struct outlet *n)
 {
 	struct sim *s = p->sim;
@@ -164,6 +174,7 @@ static void check_outlet(struct sim_process *p, const struct outlet *o, const st
 		 "a row's state is one that is never stored");
 	check_sums(s, o, n);
 	check_owner(s, o, n);
+	check_count(s, o, n, starts);
 	if (!starts)
 		return;
 	check_start(p, o, n);

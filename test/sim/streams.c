@@ -103,10 +103,10 @@ static void send_some(struct sim_process *p, size_t n)
 		st->sent_known = st->sent;
 }
 
-/* A process that was stalled puts an event that it had put before. */
+/* A process that was stalled puts an event that it had put before, at times long before. */
 static void repeat_record(struct sim *s, struct sim_stream *st)
 {
-	size_t back = st->n < 40 ? st->n : 40;
+	size_t back = st->n < 40 || sim_chance(s, 40) ? st->n : 40;
 	struct charging_event again;
 
 	if (back == 0)
@@ -223,7 +223,7 @@ void streams_step(struct sim *s)
 
 		if (sim_chance(s, 60))
 			send_some(p, 1 + sim_below(s, 8));
-		if (sim_chance(s, 2))
+		if (sim_chance(s, 4))
 			repeat_record(s, stream_of(p));
 		if (sim_chance(s, 60))
 			read_some(p, 1 + sim_below(s, SIM_BATCH));

@@ -195,6 +195,7 @@ static void open_life(struct sim *s, uint64_t seed, enum sim_mode mode)
 	ev_map_init(&s->started, 0, map_seed);
 	ev_map_init(&s->denied, 0, map_seed);
 	ev_map_init(&s->stopped, 0, map_seed);
+	ev_map_init(&s->approved, 0, map_seed);
 }
 
 static void close_life(struct sim *s)
@@ -209,6 +210,7 @@ static void close_life(struct sim *s)
 	ev_map_deinit(&s->started);
 	ev_map_deinit(&s->denied);
 	ev_map_deinit(&s->stopped);
+	ev_map_deinit(&s->approved);
 	free(s->messages);
 }
 
