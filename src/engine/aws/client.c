@@ -92,16 +92,13 @@ static ev_err resolve(struct aws_client *c, const struct aws_client_config *conf
 	return err;
 }
 
-ev_err aws_client_new(const struct aws_client_config *config, struct aws_client **out,
-		      struct ev_fail *fail)
+static ev_err fill(struct aws_client *c, const struct aws_client_config *config,
+		   struct ev_fail *fail)
 {
 	struct aws_http_config http = { .max_in_flight = config->max_in_flight,
 					.ca_file = config->ca_file };
-	EV_CLEANUP(aws_client_freep) struct aws_client *c = calloc(1, sizeof(*c));
 	ev_err err;
 
-	if (c == NULL)
-		return ev_fail_set(fail, EV_NOMEM, 0, "out of memory");
 	c->credentials = config->credentials;
 	c->clock = config->clock;
 	c->rng = config->rng;
@@ -118,9 +115,23 @@ ev_err aws_client_new(const struct aws_client_config *config, struct aws_client 
 	err = aws_http_new(&http, &c->http);
 	if (err != EV_OK)
 		return ev_fail_set(fail, err, 0, "libcurl cannot be set up");
-	*out = c;
-	c = NULL;
 	return EV_OK;
+}
+
+ev_err aws_client_new(const struct aws_client_config *config, struct aws_client **out,
+		      struct ev_fail *fail)
+{
+	struct aws_client *c = calloc(1, sizeof(*c));
+	ev_err err;
+
+	if (c == NULL)
+		return ev_fail_set(fail, EV_NOMEM, 0, "out of memory");
+	err = fill(c, config, fail);
+	if (err == EV_OK)
+		*out = c;
+	else
+		aws_client_free(c);
+	return err;
 }
 
 /* --- Lists --- */

@@ -254,7 +254,9 @@ static ev_err parse_file(struct parser *ps, struct ev_str text)
 {
 	ev_err err = EV_OK;
 
-	if (text.n > 0 && memchr(text.p, '\0', text.n) != NULL)
+	if (text.n == 0)
+		return EV_OK;
+	if (memchr(text.p, '\0', text.n) != NULL)
 		return ev_fail_set(ps->fail, EV_INVALID, 0, "%s: not a text", file_names[ps->file]);
 	if (ev_str_starts(text, EV_LIT("\xEF\xBB\xBF"))) {
 		text.p += 3;
@@ -278,7 +280,7 @@ static ev_err parse_file(struct parser *ps, struct ev_str text)
 static ev_err take_over(char *const texts[AWS_FILE_COUNT], const size_t sizes[AWS_FILE_COUNT],
 			struct aws_profiles **out, struct ev_fail *fail)
 {
-	EV_CLEANUP(aws_profiles_freep) struct aws_profiles *p = calloc(1, sizeof(*p));
+	struct aws_profiles *p = calloc(1, sizeof(*p));
 	ev_err err = p != NULL ? EV_OK : EV_NOMEM;
 
 	for (int f = 0; f < AWS_FILE_COUNT; f++) {
@@ -293,12 +295,12 @@ static ev_err take_over(char *const texts[AWS_FILE_COUNT], const size_t sizes[AW
 		if (err == EV_OK)
 			err = parse_file(&ps, (struct ev_str){ texts[f], sizes[f] });
 	}
-	if (err == EV_OK) {
-		*out = p;
-		p = NULL;
-	} else if (err == EV_NOMEM) {
+	if (err == EV_NOMEM)
 		ev_fail_set(fail, EV_NOMEM, 0, "out of memory");
-	}
+	if (err == EV_OK)
+		*out = p;
+	else
+		aws_profiles_free(p);
 	return err;
 }
 
