@@ -94,7 +94,10 @@ struct keyed_put {
 	union {
 		struct dead_letter dead_letter;
 		struct parked_input parked;
-		struct identity unpark;
+		struct {
+			struct identity id;
+			struct ev_uuid outlet_id; /* that it was parked for */
+		} unpark;
 		struct unassigned_item unassigned;
 		struct {
 			struct identity item_id;

@@ -35,7 +35,8 @@ enum job_kind {
 	JOB_START,
 	JOB_STOP,
 	JOB_SESSION_CLOSE,
-	JOB_TICK, /* timers and parked inputs that are due */
+	JOB_TICK,  /* timers and parked inputs that are due */
+	JOB_EVENT, /* a charging event from the stream, for the backend that did not put it */
 	JOB_COUNT
 };
 const char *job_kind_text(enum job_kind k);
@@ -128,6 +129,13 @@ struct session_job {
 	struct ev_uuid outlet_id;   /* start */
 	struct ev_uuid session_id;  /* start: a new id by the maker; stop, close */
 	struct session session;     /* the answer */
+};
+
+/* JOB_EVENT; at_ns of the job is the event's first receipt. */
+struct event_job {
+	struct job job;
+	struct charging_event event;
+	struct identity id;
 };
 
 /* JOB_TICK */

@@ -32,6 +32,14 @@ static void put_parked(struct outlet_turn *t)
 	};
 }
 
+static void put_unpark(struct outlet_turn *t)
+{
+	struct keyed_put *p = add_put(t, PUT_UNPARK);
+
+	p->unpark.id = t->in.id;
+	p->unpark.outlet_id = t->outlet_id;
+}
+
 static void put_block(struct outlet_turn *t)
 {
 	struct keyed_put *p = add_put(t, PUT_IDENTITY_BLOCK);
@@ -74,7 +82,7 @@ static void collect_puts(struct outlet_turn *t)
 	if (v == VERDICT_LATER && !t->is_parked)
 		put_parked(t);
 	if (v != VERDICT_LATER && t->is_parked)
-		add_put(t, PUT_UNPARK)->unpark = t->in.id;
+		put_unpark(t);
 	if (t->d.has_item)
 		add_put(t, PUT_UNASSIGNED)->unassigned = t->d.item;
 	if (t->d.has_block)

@@ -35,6 +35,7 @@ static const char *const kind_texts[JOB_COUNT] = {
 	[JOB_STOP] = "stop",
 	[JOB_SESSION_CLOSE] = "session_close",
 	[JOB_TICK] = "tick",
+	[JOB_EVENT] = "event",
 };
 
 const char *job_kind_text(enum job_kind k)
@@ -134,6 +135,22 @@ static ev_err tick(struct pump *p, struct tick_job *j)
 	return j->job.err;
 }
 
+/* To the backend that did not put it. */
+static ev_err deliver(struct pump *p, const struct charging_event *e, const struct identity *id,
+		      int64_t at_ns)
+{
+	p->stats.events++;
+	if (e->initiator == INITIATOR_OUTLET_BACKEND)
+		return app_service_event(&p->app, e, id, at_ns);
+	return outlet_service_event(&p->outlet, e, id, at_ns);
+}
+
+static ev_err event(struct pump *p, struct event_job *j)
+{
+	j->job.err = deliver(p, &j->event, &j->id, j->job.at_ns);
+	return j->job.err;
+}
+
 static ev_err run_job(struct pump *p, struct job *j)
 {
 	switch (j->kind) {
@@ -175,6 +192,8 @@ static ev_err run_job(struct pump *p, struct job *j)
 		return app_service_close(&p->app, (struct session_job *)j);
 	case JOB_TICK:
 		return tick(p, (struct tick_job *)j);
+	case JOB_EVENT:
+		return event(p, (struct event_job *)j);
 	case JOB_COUNT:
 		break;
 	}
@@ -182,23 +201,17 @@ static ev_err run_job(struct pump *p, struct job *j)
 	return EV_INVALID;
 }
 
-/* Each backend takes what the other put, until nothing is on its way. */
+/* Each backend takes what the other put, until nothing is on its way; apart, over the stream. */
 static ev_err settle(struct pump *p)
 {
 	struct charging_event event;
 	unsigned n = 0;
 	ev_err e = EV_OK;
 
-	while (e == EV_OK && effects_take(&p->effects, &event)) {
-		int64_t now_ns = ev_clock_wall_ns(p->clock);
-
+	while (!p->apart && e == EV_OK && effects_take(&p->effects, &event)) {
 		n++;
 		assert(n < EVENTS_PER_JOB_MAX);
-		p->stats.events++;
-		if (event.initiator == INITIATOR_OUTLET_BACKEND)
-			e = app_service_event(&p->app, &event, &event.event_id, now_ns);
-		else
-			e = outlet_service_event(&p->outlet, &event, &event.event_id, now_ns);
+		e = deliver(p, &event, &event.event_id, ev_clock_wall_ns(p->clock));
 	}
 	effects_clear(&p->effects);
 	return e;

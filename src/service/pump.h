@@ -23,6 +23,11 @@ struct pump {
 	struct store *store;
 	struct ev_clock *clock;
 	struct ev_rng *rng;
+	/*
+	 * The backends are apart: the store sends the events itself, and those of the other backend
+	 * come back as JOB_EVENT.  Set after pump_init; false by default.
+	 */
+	bool apart;
 	struct effects effects;
 	struct outlet_service outlet;
 	struct app_service app;

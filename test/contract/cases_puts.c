@@ -170,7 +170,7 @@ static void unparking_removes_the_input_and_may_find_none(struct contract *c)
 	struct ev_uuid outlet_id = id_of('o', 1);
 	struct identity id = identity_of('p', 1);
 	struct parked_input p = gen_parked(&c->gen, &id, &outlet_id, OUTLET_IN_DEVICE);
-	const struct keyed_put unpark = { PUT_UNPARK, .unpark = id };
+	const struct keyed_put unpark = { PUT_UNPARK, .unpark = { .id = id } };
 	struct text none = { .p = NULL };
 
 	contract_save_put(c, &unpark);

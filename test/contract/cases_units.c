@@ -261,7 +261,7 @@ static void fill_puts(struct contract *c, struct rich_unit *r, uint64_t n)
 				   .delivery = { outlet_id, n + 1, 1, n + 1, 1, gen_time(g) } };
 	p[7] = (struct keyed_put){ PUT_DEAD_LETTER_STATUS,
 				   .status = { id, DEAD_LETTER_REPLAYED, gen_time(g) } };
-	p[8] = (struct keyed_put){ PUT_UNPARK, .unpark = identity_of('j', n) };
+	p[8] = (struct keyed_put){ PUT_UNPARK, .unpark = { .id = identity_of('j', n) } };
 }
 
 static void fill_rich_unit(struct contract *c, struct rich_unit *r, uint64_t expected, uint64_t n)
@@ -535,7 +535,7 @@ static void give_up_after(struct contract *c, void (*give_up)(struct contract *c
 	tell_rich_unit(c, &before, 2);
 	query_rich_unit(c, &before);
 	fill_rich_unit(c, &second, first.outlet.version, 2);
-	second.puts[8].unpark = identity_of('i', 1);
+	second.puts[8].unpark.id = identity_of('i', 1);
 	second.puts[7].status.id = identity_of('i', 1);
 	second.puts[7].status.status = DEAD_LETTER_DROPPED;
 	contract_begin(c);

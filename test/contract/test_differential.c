@@ -182,7 +182,7 @@ static struct keyed_put draft_put(struct gen *g)
 	case PUT_PARKED:
 		return draft_parked(g);
 	case PUT_UNPARK:
-		p.unpark = id;
+		p.unpark.id = id;
 		break;
 	case PUT_UNASSIGNED:
 		return draft_item(g);

@@ -268,6 +268,7 @@ static ev_err run_outlet_job(struct sim_process *p, struct job *j)
 	case JOB_START:
 	case JOB_STOP:
 	case JOB_SESSION_CLOSE:
+	case JOB_EVENT:
 	case JOB_COUNT:
 		break;
 	}

@@ -27,6 +27,7 @@ static const struct {
 #define N_SERVICES EV_ARRAY_LEN(protocols)
 
 struct aws_client {
+	struct aws_caller base; /* first */
 	struct aws_credentials *credentials;
 	struct ev_clock *clock;
 	struct ev_rng *rng;
@@ -63,6 +64,8 @@ struct aws_call_run {
 	char authorization[AUTHORIZATION_MAX];
 	struct aws_header headers[HEADERS_MAX];
 };
+
+static const struct aws_caller_ops caller_ops;
 
 struct aws_client_config aws_client_defaults(void)
 {
@@ -102,6 +105,7 @@ static ev_err fill(struct aws_client *c, const struct aws_client_config *config,
 	c->credentials = config->credentials;
 	c->clock = config->clock;
 	c->rng = config->rng;
+	c->base.ops = &caller_ops;
 	c->pause = config->pause;
 	c->rules = config->retry;
 	c->tokens = aws_retry_full();
@@ -719,15 +723,6 @@ ev_err aws_call(struct aws_client *c, struct aws_call *call, int64_t deadline_ns
 	return call->err;
 }
 
-void aws_call_clear(struct aws_call *call)
-{
-	free((void *)(uintptr_t)call->answer.p);
-	call->answer = (struct ev_str){ NULL, 0 };
-	call->error = (struct aws_error){ .kind = AWS_ERROR_NONE };
-	call->err = EV_OK;
-	call->attempts = 0;
-}
-
 void aws_client_wake(struct aws_client *c)
 {
 	aws_http_wake(c->http);
@@ -741,6 +736,76 @@ struct aws_retry_tokens *aws_client_tokens(struct aws_client *c)
 const struct aws_retry_rules *aws_client_rules(const struct aws_client *c)
 {
 	return &c->rules;
+}
+
+/* --- As a caller --- */
+
+static struct aws_client *client_of(struct aws_caller *c)
+{
+	return (struct aws_client *)c;
+}
+
+static ev_err caller_submit(struct aws_caller *c, struct aws_call *call)
+{
+	return aws_call_submit(client_of(c), call);
+}
+
+static ev_err caller_poll(struct aws_caller *c, int64_t timeout_ns, struct aws_call **out)
+{
+	return aws_client_poll(client_of(c), timeout_ns, out);
+}
+
+static void caller_cancel(struct aws_caller *c, struct aws_call *call)
+{
+	aws_call_cancel(client_of(c), call);
+}
+
+static void caller_run(struct aws_caller *c, struct aws_call calls[], size_t n, int64_t deadline_ns)
+{
+	aws_client_run(client_of(c), calls, n, deadline_ns);
+}
+
+/* A wake ends it early, which does no harm: what follows is a try that may fail again. */
+static void caller_pause(struct aws_caller *c, int64_t ns)
+{
+	(void)idle(client_of(c), ns);
+}
+
+static void caller_wake(struct aws_caller *c)
+{
+	aws_client_wake(client_of(c));
+}
+
+static struct aws_retry_tokens *caller_tokens(struct aws_caller *c)
+{
+	return &client_of(c)->tokens;
+}
+
+static const struct aws_retry_rules *caller_rules(const struct aws_caller *c)
+{
+	return &((const struct aws_client *)c)->rules;
+}
+
+static struct ev_rng *caller_rng(struct aws_caller *c)
+{
+	return client_of(c)->rng;
+}
+
+static const struct aws_caller_ops caller_ops = {
+	.submit = caller_submit,
+	.poll = caller_poll,
+	.cancel = caller_cancel,
+	.run = caller_run,
+	.pause = caller_pause,
+	.wake = caller_wake,
+	.tokens = caller_tokens,
+	.rules = caller_rules,
+	.rng = caller_rng,
+};
+
+struct aws_caller *aws_client_caller(struct aws_client *c)
+{
+	return &c->base;
 }
 
 const struct aws_client_stats *aws_client_stats(const struct aws_client *c)

@@ -16,15 +16,13 @@
 #include "base/clock.h"
 #include "base/mailbox.h"
 #include "base/rng.h"
+#include "engine/aws/caller.h"
 #include "engine/aws/credentials.h"
 #include "engine/aws/endpoint.h"
 #include "engine/aws/error.h"
 #include "engine/aws/retry.h"
 
-#define AWS_OPERATION_MAX 64 /* bytes of an operation's name */
-
 struct aws_client;
-struct aws_call_run;
 
 /* Everything pointed to outlives the client, except ca_file and profile. */
 struct aws_client_config {
@@ -48,31 +46,6 @@ struct aws_client_config {
  * MiB.
  */
 struct aws_client_config aws_client_defaults(void);
-
-/* Starts as all zero but what is to be sent; not moved or copied while it is under way. */
-struct aws_call {
-	/* What to call. */
-	enum aws_service service;
-	const char *operation; /* a literal: "SendMessageBatch" */
-	struct ev_str body;    /* JSON, borrowed until the call is done */
-	unsigned attempt_ms;   /* 0: the client's; a long poll needs more than it waits */
-	unsigned max_attempts; /* 0: the client's; 1: what must not be sent twice */
-	int64_t deadline_ns;   /* monotonic, 0: none; no attempt starts after it */
-
-	/* What came of it. */
-	ev_err err;             /* as aws_error_map(error.kind), or EV_NOMEM */
-	struct aws_error error; /* kind AWS_ERROR_NONE: success */
-	/*
-	 * The body of the last answer, success or not; empty if there was none, or if SQS sends
-	 * none.  NUL-terminated behind its end; owned, see aws_call_clear.
-	 */
-	struct ev_str answer;
-	unsigned attempts;
-
-	/* The client's own. */
-	struct ev_node node;
-	struct aws_call_run *run;
-};
 
 /*
  * Resolves region and endpoints.  EV_NOTFOUND (no region), EV_INVALID, EV_DENIED or EV_IO (the
@@ -119,11 +92,11 @@ void aws_client_run(struct aws_client *c, struct aws_call calls[], size_t n, int
 /* One call, waited for; its result. */
 EV_NODISCARD ev_err aws_call(struct aws_client *c, struct aws_call *call, int64_t deadline_ns);
 
-/* Frees the answer.  The call can be submitted again. */
-void aws_call_clear(struct aws_call *call);
-
 /* Ends a poll early, this one or the next.  Any thread. */
 void aws_client_wake(struct aws_client *c);
+
+/* The client as what the engine calls; valid until aws_client_free. */
+struct aws_caller *aws_client_caller(struct aws_client *c);
 
 /* What a client shares with the batches that it resends. */
 struct aws_retry_tokens *aws_client_tokens(struct aws_client *c);

@@ -181,7 +181,7 @@ ev_err put_write(struct embedded *e, const struct keyed_put *p)
 	case PUT_PARKED:
 		return put_parked(e, &p->parked);
 	case PUT_UNPARK:
-		return put_unpark(e, &p->unpark);
+		return put_unpark(e, &p->unpark.id);
 	case PUT_UNASSIGNED:
 		return put_item(e, &p->unassigned);
 	case PUT_ATTACHMENT:

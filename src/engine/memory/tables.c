@@ -400,7 +400,7 @@ static ev_err apply_put(struct tables *s, const struct keyed_put *p)
 	case PUT_PARKED:
 		return put_parked(s, &p->parked);
 	case PUT_UNPARK:
-		return unpark(s, &p->unpark);
+		return unpark(s, &p->unpark.id);
 	case PUT_UNASSIGNED:
 		return put_item(s, &p->unassigned);
 	case PUT_ATTACHMENT:
