@@ -1,0 +1,54 @@
+/*
+ * engine/aws/lanes.h — jobs of all sources, decided by several threads, each outlet's in order.
+ *
+ * A job goes to the lane that its outlet's id (else its session's or customer's) falls on.  A lane
+ * takes all that waits, groups it by outlet, and runs each group through its own pump on its own
+ * store: several inputs of one outlet in hand are decided together and written once.  `done` of a
+ * job's owner is called on the lane's thread, after the effects are durable and sent, or with the
+ * error; owners hand the job back to their own thread themselves.
+ */
+#ifndef EV_AWS_LANES_H
+#define EV_AWS_LANES_H
+
+#include "engine/aws/store.h"
+#include "service/pump.h"
+
+struct aws_lanes;
+
+/* One lane's own things; all borrowed until aws_lanes_free.  Made by whoever wires. */
+struct aws_lane_parts {
+	struct aws_store *store;
+	struct ev_rng *rng;
+};
+
+struct aws_lanes_config {
+	struct ev_clock *clock;
+	struct outlet_rules rules;
+	const struct aws_lane_parts *lanes;
+	size_t n_lanes;   /* 1 to 256 */
+	size_t queue_max; /* jobs waiting in all lanes above which aws_lanes_is_busy says yes */
+	size_t batch_max; /* jobs that a lane takes at a time, [256] */
+};
+
+EV_NODISCARD ev_err aws_lanes_new(const struct aws_lanes_config *c, struct aws_lanes **out);
+/* Runs what was submitted, then ends the threads. */
+void aws_lanes_free(struct aws_lanes *l);
+
+/* Any thread; never refuses: sources stop at aws_lanes_is_busy. */
+void aws_lanes_submit(struct aws_lanes *l, struct job *j);
+bool aws_lanes_is_busy(const struct aws_lanes *l);
+size_t aws_lanes_waiting(const struct aws_lanes *l);
+
+/*
+ * Runs `fn` on the thread of each lane between groups: ticks, sweeps, flushes.  Any thread; does
+ * not wait.
+ */
+typedef void (*aws_lane_fn)(void *user, size_t lane, struct pump *pump, struct aws_store *store);
+EV_NODISCARD ev_err aws_lanes_each(struct aws_lanes *l, aws_lane_fn fn, void *user);
+EV_NODISCARD ev_err aws_lanes_on(struct aws_lanes *l, const struct ev_uuid *outlet_id,
+				 aws_lane_fn fn, void *user);
+/* The lane of an outlet. */
+size_t aws_lanes_lane_of(const struct aws_lanes *l, const struct ev_uuid *id);
+
+
+#endif
