@@ -28,6 +28,7 @@
 #define ENV_PREFIX "EVCHARGE_"
 #define LINE_MAX_INI 200 /* inih's buffer, as Debian builds it */
 
+static const char *const engine_names[] = { "embedded", "aws", NULL };
 static const char *const auth_names[] = { "auto", "always", NULL };
 static const char *const level_names[] = { "error", "warn", "info", "debug", NULL };
 static_assert(EV_LOG_ERROR == 0 && EV_LOG_DEBUG == 3, "the names stand in the order of the enum");
@@ -45,6 +46,10 @@ static const char *const other_variables[] = {
 static const struct config_key keys[] = {
 	{ "config", CONFIG_PATH, AT(config), "", .outside = true,
 	  .help = "the file with these settings; by option or environment only" },
+	{ "engine", CONFIG_ENUM, AT(engine), "embedded", .choices = engine_names,
+	  .help = "embedded: one SQLite file; aws: SQS, Kinesis and DynamoDB" },
+	{ "role", CONFIG_STRING, AT(role), "outlet,app,gateway",
+	  .help = "which of outlet, app and gateway this process plays; all of them on embedded" },
 	{ "data", CONFIG_PATH, AT(data), "evcharge-data",
 	  .help = "the directory of the database and the credentials" },
 	{ "outlet-listen", CONFIG_ADDRESS, AT(outlet_listen), "127.0.0.1:8081",
@@ -102,6 +107,20 @@ static const struct config_key keys[] = {
 	  .help = "after how much silence a device's connection is closed" },
 	{ "drain-timeout", CONFIG_DURATION, AT(drain_timeout_ns), "10s", RANGE(0, EV_NS_PER_HOUR),
 	  RELOADABLE, .help = "how long a stop waits for what is in flight" },
+	{ "aws-prefix", CONFIG_STRING, AT(aws_prefix), "ev-charging_",
+	  .help = "what the names of all queues, streams and tables begin with" },
+	{ "aws-region", CONFIG_STRING, AT(aws_region), "",
+	  .help = "the region; empty: AWS_REGION, AWS_DEFAULT_REGION, else the profile's" },
+	{ "aws-profile", CONFIG_STRING, AT(aws_profile), "",
+	  .help = "the profile of the shared files; empty: AWS_PROFILE, else default" },
+	{ "aws-lanes", CONFIG_INTEGER, AT(aws_lanes), "16", RANGE(1, 256),
+	  .help = "how many outlets' inputs are decided and written at the same time" },
+	{ "aws-receives", CONFIG_INTEGER, AT(aws_receives), "4", RANGE(1, 64),
+	  .help = "long polls in flight on the queue of device messages" },
+	{ "gateway-id", CONFIG_STRING, AT(gateway_id), "",
+	  .help = "names this gateway's own queue, 1 to 36 letters, digits, - and _; empty: random" },
+	{ "sweep-interval", CONFIG_DURATION, AT(sweep_interval_ns), "60s", RANGE(EV_NS_PER_S, DAY),
+	  .help = "how often one process looks for what ended processes left behind" },
 };
 
 #define N_KEYS EV_ARRAY_LEN(keys)
@@ -536,10 +555,67 @@ static ev_err check_listeners(const struct config *c, struct ev_fail *fail)
 	return EV_OK;
 }
 
+static unsigned role_of(struct ev_str word)
+{
+	static const char *const words[] = { "outlet", "app", "gateway" };
+
+	for (size_t i = 0; i < EV_ARRAY_LEN(words); i++) {
+		if (ev_str_eqz(word, words[i]))
+			return 1U << i;
+	}
+	return 0;
+}
+
+ev_err config_roles(const struct config *c, unsigned *out)
+{
+	struct ev_str rest = ev_str_from(c->role);
+	unsigned roles = 0;
+
+	for (;;) {
+		size_t n = 0;
+		unsigned role;
+
+		while (n < rest.n && rest.p[n] != ',')
+			n++;
+		role = role_of((struct ev_str){ rest.p, n });
+		if (role == 0)
+			return EV_INVALID;
+		roles |= role;
+		if (n == rest.n)
+			break;
+		rest = (struct ev_str){ rest.p + n + 1, rest.n - n - 1 };
+	}
+	*out = roles;
+	return EV_OK;
+}
+
+enum config_source config_source_of(const struct config *c, const char *name)
+{
+	const struct config_key *key = find_key(ev_str_from(name));
+
+	assert(key != NULL);
+	return (enum config_source)c->source[index_of(key)];
+}
+
+static ev_err check_roles(const struct config *c, struct ev_fail *fail)
+{
+	unsigned roles;
+
+	if (config_roles(c, &roles) != EV_OK)
+		return ev_fail_set(fail, EV_INVALID, 0,
+				   "role takes outlet, app and gateway, separated by commas");
+	if (c->engine == CONFIG_ENGINE_EMBEDDED && roles != CONFIG_ROLES_ALL)
+		return ev_fail_set(fail, EV_INVALID, 0,
+				   "role: on the embedded engine one process plays all roles");
+	return EV_OK;
+}
+
 ev_err config_check(const struct config *c, struct ev_fail *fail)
 {
-	ev_err e = check_tls(c, fail);
+	ev_err e = check_roles(c, fail);
 
+	if (e == EV_OK)
+		e = check_tls(c, fail);
 	if (e == EV_OK)
 		e = check_listeners(c, fail);
 	if (e != EV_OK)

@@ -31,13 +31,17 @@ struct config_address {
 enum config_auth { CONFIG_AUTH_AUTO, CONFIG_AUTH_ALWAYS };
 enum config_log_format { CONFIG_FORMAT_AUTO, CONFIG_FORMAT_LOGFMT, CONFIG_FORMAT_JSON };
 
+enum config_engine { CONFIG_ENGINE_EMBEDDED, CONFIG_ENGINE_AWS };
+
 enum config_source { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_ENVIRONMENT, CONFIG_OPTION };
 
-#define CONFIG_KEYS_MAX 48
+#define CONFIG_KEYS_MAX 64
 
 /* Durations are nanoseconds, sizes bytes; members are in the order of the table. */
 struct config {
 	char config[CONFIG_TEXT_MAX + 1]; /* the file; empty: none */
+	unsigned engine;                  /* enum config_engine */
+	char role[CONFIG_TEXT_MAX + 1];   /* "outlet,app,gateway", see config_roles */
 	char data[CONFIG_TEXT_MAX + 1];
 	struct config_address outlet_listen;
 	struct config_address app_listen;
@@ -66,6 +70,13 @@ struct config {
 	int64_t ping_interval_ns;
 	int64_t idle_timeout_ns;
 	int64_t drain_timeout_ns;
+	char aws_prefix[CONFIG_TEXT_MAX + 1];
+	char aws_region[CONFIG_TEXT_MAX + 1];  /* empty: as the environment or the profile says */
+	char aws_profile[CONFIG_TEXT_MAX + 1]; /* likewise */
+	int64_t aws_lanes;                     /* rows that are written at the same time */
+	int64_t aws_receives;                  /* long polls in flight on each queue */
+	char gateway_id[CONFIG_TEXT_MAX + 1];  /* empty: a random one */
+	int64_t sweep_interval_ns;
 	uint8_t source
 		[CONFIG_KEYS_MAX]; /* enum config_source of each key, by its place in the table */
 };
@@ -144,6 +155,16 @@ void config_diff_reloadable(const struct config *running, const struct config *f
 
 /* Copies the reloadable keys of `fresh` into `running`. */
 void config_apply_reloadable(struct config *running, const struct config *fresh);
+
+/* Roles as bits, from the text of the setting; EV_INVALID for other words or none. */
+#define CONFIG_ROLE_OUTLET 1U
+#define CONFIG_ROLE_APP 2U
+#define CONFIG_ROLE_GATEWAY 4U
+#define CONFIG_ROLES_ALL 7U
+EV_NODISCARD ev_err config_roles(const struct config *c, unsigned *out);
+
+/* Where the value of a key came from. */
+enum config_source config_source_of(const struct config *c, const char *name);
 
 /* 127.0.0.0/8, ::1 and localhost. */
 bool config_is_loopback(const struct config_address *a);

@@ -141,6 +141,8 @@ struct event_job {
 /* JOB_TICK */
 struct tick_job {
 	struct job job;
+	bool has_outlet; /* only this one's */
+	struct ev_uuid outlet_id;
 	bool more;           /* the answer: there is more that is due now */
 	int64_t next_due_ns; /* not used by engines that are asked again each second */
 };

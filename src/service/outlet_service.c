@@ -422,13 +422,15 @@ static ev_err skip_unreadable(ev_err e, size_t *n_done)
 	return e == EV_CORRUPT ? EV_OK : e;
 }
 
-static ev_err tick_parked(struct outlet_service *s, int64_t now_ns, bool *more)
+/* Those of one outlet, or of all: outlet_id NULL. */
+static ev_err tick_parked(struct outlet_service *s, const struct ev_uuid *outlet_id, int64_t now_ns,
+			  bool *more)
 {
 	struct parked_input parked[16];
 	size_t n = 0;
 	size_t n_done = 0;
-	ev_err e = s->store->ops->load_parked(s->store, NULL, now_ns, parked, EV_ARRAY_LEN(parked),
-					      &n);
+	ev_err e = s->store->ops->load_parked(s->store, outlet_id, now_ns, parked,
+					      EV_ARRAY_LEN(parked), &n);
 
 	for (size_t i = 0; i < n && e == EV_OK; i++)
 		e = skip_unreadable(outlet_turn_parked(s, &parked[i], true), &n_done);
@@ -449,5 +451,13 @@ ev_err outlet_service_tick(struct outlet_service *s, size_t max, bool *out_more)
 	for (size_t i = 0; i < n && e == EV_OK; i++)
 		e = skip_unreadable(run_timer(s, &due[i]), &n_done);
 	*out_more = n == max && n_done > 0;
-	return e == EV_OK ? tick_parked(s, now_ns, out_more) : e;
+	return e == EV_OK ? tick_parked(s, NULL, now_ns, out_more) : e;
+}
+
+ev_err outlet_service_tick_one(struct outlet_service *s, const struct ev_uuid *id, bool *out_more)
+{
+	ev_err e = run_timer(s, id);
+
+	*out_more = false;
+	return e == EV_OK ? tick_parked(s, id, ev_clock_wall_ns(s->clock), out_more) : e;
 }

@@ -131,7 +131,10 @@ static ev_err drop(struct pump *p, struct dead_letter_job *j)
 
 static ev_err tick(struct pump *p, struct tick_job *j)
 {
-	j->job.err = outlet_service_tick(&p->outlet, 256, &j->more);
+	if (j->has_outlet)
+		j->job.err = outlet_service_tick_one(&p->outlet, &j->outlet_id, &j->more);
+	else
+		j->job.err = outlet_service_tick(&p->outlet, 256, &j->more);
 	return j->job.err;
 }
 

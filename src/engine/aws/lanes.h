@@ -13,9 +13,24 @@
 #include "engine/aws/store.h"
 #include "service/pump.h"
 
+#define AWS_LANE_BATCH_MAX 256 /* jobs that a lane takes at a time */
+#define AWS_LANE_GROUP_MAX 32  /* inputs of one outlet that are written as one */
+
+/*
+ * Runs n jobs (at most AWS_LANE_BATCH_MAX) on the caller's thread: those of one key together, each
+ * key's in order.  Fills their answers; their owners are told nothing.  The array is reordered.
+ */
+void aws_lane_run(struct pump *pump, struct job **jobs, size_t n);
+
+/*
+ * Timers and parked inputs that are due by now, each outlet's as a group of its own, at most max
+ * outlets; on the caller's thread.  *out_failed: how many outlets' failed and stay due.
+ */
+void aws_lane_tick(struct pump *pump, size_t max, size_t *out_failed);
+
 struct aws_lanes;
 
-/* One lane's own things; all borrowed until aws_lanes_free.  Made by whoever wires. */
+/* One lane's own things; borrowed until aws_lanes_free.  Made by whoever wires. */
 struct aws_lane_parts {
 	struct aws_store *store;
 	struct ev_rng *rng;
@@ -27,7 +42,6 @@ struct aws_lanes_config {
 	const struct aws_lane_parts *lanes;
 	size_t n_lanes;   /* 1 to 256 */
 	size_t queue_max; /* jobs waiting in all lanes above which aws_lanes_is_busy says yes */
-	size_t batch_max; /* jobs that a lane takes at a time, [256] */
 };
 
 EV_NODISCARD ev_err aws_lanes_new(const struct aws_lanes_config *c, struct aws_lanes **out);
@@ -50,5 +64,13 @@ EV_NODISCARD ev_err aws_lanes_on(struct aws_lanes *l, const struct ev_uuid *outl
 /* The lane of an outlet. */
 size_t aws_lanes_lane_of(const struct aws_lanes *l, const struct ev_uuid *id);
 
+/* Sums over all lanes, as of their last batches.  Any thread. */
+struct aws_lanes_stats {
+	struct pump_stats pump;
+	struct outlet_service_stats outlet;
+	struct app_service_stats app;
+	struct aws_store_stats store;
+};
+void aws_lanes_stats(struct aws_lanes *l, struct aws_lanes_stats *out);
 
 #endif
