@@ -49,8 +49,8 @@ export async function run(args, { env = {}, input } = {}) {
 }
 
 /**
- * A server on free ports. options: { dir, args, env, ports, host: where it listens, headers: for its metrics,
- * ca: its certificate, fileBlocks: the longest file it may write, in blocks of 512 bytes }
+ * A server on free ports. options: { dir, args, env, ports, roles: those it plays if not all, host: where it listens,
+ * headers: for its metrics, ca: its certificate, fileBlocks: the longest file it may write, in blocks of 512 bytes }
  */
 export class Server {
   static async start(options = {}) {
@@ -73,7 +73,7 @@ export class Server {
     createInterface({ input: s.child.stderr }).on('line', (line) => s.#log(line));
     await until('the server listens', () => {
       if (s.exit) throw new Error(`the server ended: ${JSON.stringify(s.exit)}\n${s.logs.map((l) => l.raw).join('\n')}`);
-      return s.outlet && s.app && s.gateway;
+      return (options.roles ?? ['outlet', 'app', 'gateway']).every((role) => s[role]);
     });
     return s;
   }
@@ -108,7 +108,7 @@ export class Server {
 
   async metrics() {
     const { headers = {}, ca } = this.options;
-    const { text } = await ask('GET', `${this.outlet}/metrics`, { headers, ca });
+    const { text } = await ask('GET', `${this.outlet ?? this.app ?? this.gateway}/metrics`, { headers, ca });
     const values = new Map();
     for (const line of text.split('\n')) {
       if (line === '' || line.startsWith('#')) continue;
