@@ -2,6 +2,7 @@
 #include "base/metrics.h"
 
 #include <assert.h>
+#include <stdbool.h>
 
 static const char *const type_texts[] = {
 	[EV_METRIC_COUNTER] = "counter",
@@ -35,7 +36,7 @@ static void link_in(struct ev_metrics *m, struct ev_metric *metric)
 void ev_metrics_counter(struct ev_metrics *m, struct ev_counter *c, const char *name,
 			const char *help, const char *labels)
 {
-	c->base = (struct ev_metric){ NULL, name, help, labels, EV_METRIC_COUNTER };
+	c->base = (struct ev_metric){ NULL, name, help, labels, EV_METRIC_COUNTER, NULL };
 	atomic_init(&c->value, 0);
 	link_in(m, &c->base);
 }
@@ -43,7 +44,7 @@ void ev_metrics_counter(struct ev_metrics *m, struct ev_counter *c, const char *
 void ev_metrics_gauge(struct ev_metrics *m, struct ev_gauge *g, const char *name, const char *help,
 		      const char *labels)
 {
-	g->base = (struct ev_metric){ NULL, name, help, labels, EV_METRIC_GAUGE };
+	g->base = (struct ev_metric){ NULL, name, help, labels, EV_METRIC_GAUGE, NULL };
 	atomic_init(&g->value, 0);
 	link_in(m, &g->base);
 }
@@ -53,7 +54,7 @@ void ev_metrics_histogram(struct ev_metrics *m, struct ev_histogram *h, const ch
 			  size_t n_bounds, unsigned decimals)
 {
 	assert(n_bounds <= EV_HISTOGRAM_MAX_BUCKETS && decimals <= 9);
-	h->base = (struct ev_metric){ NULL, name, help, labels, EV_METRIC_HISTOGRAM };
+	h->base = (struct ev_metric){ NULL, name, help, labels, EV_METRIC_HISTOGRAM, NULL };
 	h->bounds = bounds;
 	h->n_bounds = n_bounds;
 	h->decimals = decimals;
@@ -72,6 +73,35 @@ void ev_metrics_remove(struct ev_metrics *m, struct ev_metric *metric)
 			*at = metric->next;
 			return;
 		}
+	}
+}
+
+static bool labels_eq(const char *a, const char *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return ev_str_eqz(ev_str_from(a), b);
+}
+
+static struct ev_metric *find_same(const struct ev_metrics *m, const struct ev_metric *metric)
+{
+	for (struct ev_metric *at = m->first; at != NULL; at = at->next) {
+		if (at->type == metric->type && labels_eq(at->labels, metric->labels) &&
+		    ev_str_eqz(ev_str_from(at->name), metric->name))
+			return at;
+	}
+	return NULL;
+}
+
+void ev_metrics_join(struct ev_metrics *m, struct ev_metrics *part)
+{
+	for (struct ev_metric *at = part->first; at != NULL; at = at->next) {
+		struct ev_metric *sum = find_same(m, at);
+
+		if (sum == NULL)
+			continue;
+		at->same = sum->same;
+		sum->same = at;
 	}
 }
 
@@ -138,38 +168,74 @@ static void write_bucket(struct ev_buf *out, const struct ev_histogram *h, size_
 	ev_buf_char(out, '\n');
 }
 
-static void write_histogram(struct ev_buf *out, const struct ev_histogram *h)
+/* base is the first member of each kind. */
+static const struct ev_histogram *histogram_of(const struct ev_metric *m)
+{
+	return (const struct ev_histogram *)(const void *)m;
+}
+
+static uint64_t sum_bucket(const struct ev_metric *m, size_t i)
 {
 	uint64_t n = 0;
 
+	for (; m != NULL; m = m->same)
+		n += atomic_load_explicit(&histogram_of(m)->counts[i], memory_order_relaxed);
+	return n;
+}
+
+static void write_histogram(struct ev_buf *out, const struct ev_metric *m)
+{
+	const struct ev_histogram *h = histogram_of(m);
+	uint64_t n = 0;
+	int64_t sum = 0;
+
 	for (size_t i = 0; i <= h->n_bounds; i++) {
-		n += atomic_load_explicit(&h->counts[i], memory_order_relaxed);
+		n += sum_bucket(m, i);
 		write_bucket(out, h, i, n);
 	}
-	write_name(out, &h->base, "_sum");
-	write_scaled(out, atomic_load_explicit(&h->sum, memory_order_relaxed), h->decimals);
+	for (const struct ev_metric *at = m; at != NULL; at = at->same)
+		sum += atomic_load_explicit(&histogram_of(at)->sum, memory_order_relaxed);
+	write_name(out, m, "_sum");
+	write_scaled(out, sum, h->decimals);
 	ev_buf_char(out, '\n');
-	write_name(out, &h->base, "_count");
+	write_name(out, m, "_count");
 	ev_buf_u64(out, n);
+	ev_buf_char(out, '\n');
+}
+
+static void write_counter(struct ev_buf *out, const struct ev_metric *m)
+{
+	uint64_t n = 0;
+
+	for (const struct ev_metric *at = m; at != NULL; at = at->same)
+		n += ev_counter_get((const struct ev_counter *)(const void *)at);
+	write_name(out, m, "");
+	ev_buf_u64(out, n);
+	ev_buf_char(out, '\n');
+}
+
+static void write_gauge(struct ev_buf *out, const struct ev_metric *m)
+{
+	int64_t n = 0;
+
+	for (const struct ev_metric *at = m; at != NULL; at = at->same)
+		n += ev_gauge_get((const struct ev_gauge *)(const void *)at);
+	write_name(out, m, "");
+	ev_buf_i64(out, n);
 	ev_buf_char(out, '\n');
 }
 
 static void write_value(struct ev_buf *out, const struct ev_metric *m)
 {
-	/* base is the first member of each kind. */
 	switch (m->type) {
 	case EV_METRIC_COUNTER:
-		write_name(out, m, "");
-		ev_buf_u64(out, ev_counter_get((const struct ev_counter *)(const void *)m));
-		ev_buf_char(out, '\n');
+		write_counter(out, m);
 		break;
 	case EV_METRIC_GAUGE:
-		write_name(out, m, "");
-		ev_buf_i64(out, ev_gauge_get((const struct ev_gauge *)(const void *)m));
-		ev_buf_char(out, '\n');
+		write_gauge(out, m);
 		break;
 	case EV_METRIC_HISTOGRAM:
-		write_histogram(out, (const struct ev_histogram *)(const void *)m);
+		write_histogram(out, m);
 		break;
 	}
 }

@@ -23,6 +23,7 @@ struct ev_metric {
 	const char *help;   /* one line */
 	const char *labels; /* `state="open",kind="x"`, or NULL */
 	enum ev_metric_type type;
+	struct ev_metric *same; /* the next of those written as one sum: see ev_metrics_join */
 };
 
 struct ev_counter {
@@ -70,6 +71,13 @@ void ev_metrics_histogram(struct ev_metrics *m, struct ev_histogram *h, const ch
 
 /* Takes a metric out again; one that was never added is fine. */
 void ev_metrics_remove(struct ev_metrics *m, struct ev_metric *metric);
+
+/*
+ * From now on m is written with the values of part's metrics added to those of the same name and
+ * labels; what m does not have is not written.  For threads that count the same for themselves.
+ * Once for each part, after all was registered; nothing of either is removed while m is written.
+ */
+void ev_metrics_join(struct ev_metrics *m, struct ev_metrics *part);
 
 static inline void ev_counter_add(struct ev_counter *c, uint64_t n)
 {

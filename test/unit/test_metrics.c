@@ -101,6 +101,36 @@ static void can_be_taken_out_again(void **state)
 	assert_written(&m, "");
 }
 
+static void parts_are_written_as_one_sum(void **state)
+{
+	static const int64_t bounds[] = { 10 };
+	struct ev_metrics m[3];
+	struct ev_counter a[3], b[3], only;
+	struct ev_gauge g[3];
+	struct ev_histogram h[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		ev_metrics_init(&m[i]);
+		ev_metrics_counter(&m[i], &a[i], "a_total", "A.", "x=\"1\"");
+		ev_metrics_counter(&m[i], &b[i], "a_total", "A.", "x=\"2\"");
+		ev_metrics_gauge(&m[i], &g[i], "g", "G.", NULL);
+		ev_metrics_histogram(&m[i], &h[i], "h", "H.", NULL, bounds, 1, 0);
+		ev_counter_add(&a[i], 1);
+		ev_counter_add(&b[i], 10);
+		ev_gauge_set(&g[i], -i);
+		ev_histogram_observe(&h[i], 5 + 5 * i);
+	}
+	ev_metrics_counter(&m[1], &only, "only_total", "Not the first's.", NULL);
+	ev_metrics_join(&m[0], &m[1]);
+	ev_metrics_join(&m[0], &m[2]);
+	assert_written(&m[0], "# HELP a_total A.\n# TYPE a_total counter\n"
+			      "a_total{x=\"1\"} 3\na_total{x=\"2\"} 30\n"
+			      "# HELP g G.\n# TYPE g gauge\ng -3\n"
+			      "# HELP h H.\n# TYPE h histogram\nh_bucket{le=\"10\"} 2\n"
+			      "h_bucket{le=\"+Inf\"} 3\nh_sum 30\nh_count 3\n");
+}
+
 static void counts_unseen_without_a_registry(void **state)
 {
 	struct ev_counter a;
@@ -119,6 +149,7 @@ int main(void)
 		cmocka_unit_test(sums_buckets_up_and_scales),
 		cmocka_unit_test(a_histogram_may_have_no_labels_and_negative_values),
 		cmocka_unit_test(can_be_taken_out_again),
+		cmocka_unit_test(parts_are_written_as_one_sum),
 		cmocka_unit_test(counts_unseen_without_a_registry),
 	};
 
