@@ -187,8 +187,7 @@ enum access access_api(const struct access_policy *p, const struct access_header
 		return ACCESS_FOREIGN;
 	if (h->authorization.n == 0)
 		return without(p, h);
-	if (p->credentials == NULL || token.n == 0 ||
-	    credentials_find_api(p->credentials, token) == NULL)
+	if (p->credentials == NULL || token.n == 0 || !credentials_is_api(p->credentials, token))
 		return ACCESS_WRONG;
 	return ACCESS_GRANTED;
 }

@@ -15,8 +15,8 @@
 #include "service/credentials.h"
 
 struct access_policy {
-	bool required;                         /* the address is not loopback, or `auth = always` */
-	const struct credentials *credentials; /* borrowed; NULL: an empty set */
+	bool required;                   /* the address is not loopback, or `auth = always` */
+	struct credentials *credentials; /* borrowed; NULL: an empty set */
 };
 
 /* The headers that decide; each may be empty. */

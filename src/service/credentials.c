@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,7 @@ struct credential_set {
 struct credentials {
 	char path[PATH_MAX_BYTES];
 	uint64_t seed[2];
+	pthread_rwlock_t lock; /* of set: written by a refresh alone, and only as a whole */
 	struct credential_set set;
 	struct file_mark mark;
 };
@@ -362,6 +364,11 @@ ev_err credentials_open(struct credentials **out, const char *dir, const uint64_
 
 	if (c == NULL)
 		return ev_fail_set(fail, EV_NOMEM, 0, "out of memory");
+	if (pthread_rwlock_init(&c->lock, NULL) != 0) {
+		free(c);
+		c = NULL;
+		return ev_fail_set(fail, EV_NOMEM, 0, "out of memory");
+	}
 	memcpy(c->seed, seed, sizeof(c->seed));
 	set_init(&c->set, c->seed);
 	ev_err e = file_path(c->path, dir, CREDENTIALS_FILE, fail);
@@ -380,6 +387,7 @@ void credentials_free(struct credentials *c)
 	if (c == NULL)
 		return;
 	set_deinit(&c->set);
+	(void)pthread_rwlock_destroy(&c->lock); /* nobody holds it */
 	free(c);
 }
 
@@ -391,7 +399,7 @@ void credentials_freep(struct credentials **c)
 
 static ev_err reload(struct credentials *c, struct ev_fail *fail)
 {
-	struct credential_set set;
+	struct credential_set set, old;
 	struct file_mark mark;
 
 	set_init(&set, c->seed);
@@ -401,8 +409,11 @@ static ev_err reload(struct credentials *c, struct ev_fail *fail)
 		set_deinit(&set);
 		return e;
 	}
-	set_deinit(&c->set);
+	(void)pthread_rwlock_wrlock(&c->lock);
+	old = c->set;
 	c->set = set;
+	(void)pthread_rwlock_unlock(&c->lock);
+	set_deinit(&old);
 	c->mark = mark;
 	return EV_OK;
 }
@@ -424,21 +435,28 @@ ev_err credentials_refresh(struct credentials *c, bool *out_changed, struct ev_f
 	return e;
 }
 
-const struct credential *credentials_find_api(const struct credentials *c, struct ev_str secret)
+bool credentials_is_api(struct credentials *c, struct ev_str secret)
 {
+	(void)pthread_rwlock_rdlock(&c->lock);
 	const struct credential *item = set_find(&c->set, secret);
+	bool yes = item != NULL && item->kind == CREDENTIAL_API;
 
-	return item != NULL && item->kind == CREDENTIAL_API ? item : NULL;
+	(void)pthread_rwlock_unlock(&c->lock);
+	return yes;
 }
 
-bool credentials_is_device(const struct credentials *c, const struct ev_uuid *outlet_id,
+bool credentials_is_device(struct credentials *c, const struct ev_uuid *outlet_id,
 			   struct ev_str secret)
 {
-	const struct credential *item = set_find(&c->set, secret);
 	char name[EV_UUID_TEXT + 1];
 
 	ev_uuid_text(outlet_id, name);
-	return item != NULL && is_named(item, CREDENTIAL_DEVICE, name);
+	(void)pthread_rwlock_rdlock(&c->lock);
+	const struct credential *item = set_find(&c->set, secret);
+	bool yes = item != NULL && is_named(item, CREDENTIAL_DEVICE, name);
+
+	(void)pthread_rwlock_unlock(&c->lock);
+	return yes;
 }
 
 size_t credentials_count(const struct credentials *c)

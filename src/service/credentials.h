@@ -7,7 +7,7 @@
  * slow hash would protect nothing and would cost a reconnecting fleet minutes.  Writers replace the
  * file as a whole, one after the other (flock on DIR); readers notice by credentials_refresh.
  *
- * A struct credentials belongs to one thread.
+ * Any thread may look a secret up; credentials_refresh and all else belong to one thread.
  */
 #ifndef EV_SERVICE_CREDENTIALS_H
 #define EV_SERVICE_CREDENTIALS_H
@@ -55,11 +55,11 @@ void credentials_freep(struct credentials **c);
 EV_NODISCARD ev_err credentials_refresh(struct credentials *c, bool *out_changed,
 					struct ev_fail *fail);
 
-/* The token's credential, NULL if there is none; valid until the next refresh. */
-const struct credential *credentials_find_api(const struct credentials *c, struct ev_str secret);
+/* Whether the secret is an API token. */
+bool credentials_is_api(struct credentials *c, struct ev_str secret);
 
 /* Whether the secret is one of this outlet's; an outlet may have several, to change over. */
-bool credentials_is_device(const struct credentials *c, const struct ev_uuid *outlet_id,
+bool credentials_is_device(struct credentials *c, const struct ev_uuid *outlet_id,
 			   struct ev_str secret);
 
 size_t credentials_count(const struct credentials *c);

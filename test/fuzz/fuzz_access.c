@@ -36,7 +36,7 @@ static ev_err open_text(const char *p, size_t n, struct credentials **out, struc
 }
 
 /* One API token and one device with the same secret. */
-static const struct credentials *known_set(void)
+static struct credentials *known_set(void)
 {
 	static struct credentials *set;
 	uint8_t digest[EV_SHA256_SIZE];
