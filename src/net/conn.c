@@ -507,7 +507,6 @@ ev_err conn_new(struct net_listener *l, int fd, const struct net_peer *peer)
 		free(c);
 		return EV_FULL;
 	}
-	l->n_conns++;
 	s->n_conns++;
 	ev_counter_inc(&l->stats.counters[STAT_ACCEPTED]);
 	ev_gauge_add(&l->stats.open, 1);
@@ -551,7 +550,6 @@ void conn_reap(struct net_conn *c)
 	out_drop_all(c);
 	in_free(c);
 	net_slot_free(s, c);
-	l->n_conns--;
 	s->n_conns--;
 	ev_gauge_add(&l->stats.open, -1);
 	net_listener_forget(l, &c->peer);

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "net/address.h"
 
 #define BACKLOG 4096
 #define ACCEPTS_PER_TURN 64
@@ -168,8 +167,7 @@ void net_peer_text(const struct net_peer *peer, char out[NET_PEER_TEXT])
 
 void net_listener_forget(struct net_listener *l, const struct net_peer *peer)
 {
-	if (l->addresses != NULL)
-		address_table_remove(l->addresses, peer->address);
+	net_quota_give(l->quota, peer->address, l->limits.max_connections_per_address != 0);
 }
 
 /* --- accepting --- */
@@ -185,22 +183,23 @@ static void refuse(struct net_listener *l, int fd, enum net_stat why)
 	(void)close(fd);
 }
 
+static const enum net_stat refusals[] = {
+	[NET_QUOTA_ALL] = STAT_REFUSED_MAX,
+	[NET_QUOTA_ADDRESS] = STAT_REFUSED_ADDRESS,
+	[NET_QUOTA_NOMEM] = STAT_REFUSED_RESOURCES,
+};
+
 static void admit(struct net_listener *l, int fd, const struct net_peer *peer)
 {
 	int one = 1;
 
-	if (l->limits.max_connections != 0 && l->n_conns >= l->limits.max_connections) {
-		refuse(l, fd, STAT_REFUSED_MAX);
-		return;
-	}
-	if (l->addresses != NULL) {
-		ev_err e = address_table_add(l->addresses, peer->address,
-					     l->limits.max_connections_per_address);
+	enum net_quota_answer answer = net_quota_take(l->quota, peer->address,
+						      l->limits.max_connections,
+						      l->limits.max_connections_per_address);
 
-		if (e != EV_OK) {
-			refuse(l, fd, e == EV_FULL ? STAT_REFUSED_ADDRESS : STAT_REFUSED_RESOURCES);
-			return;
-		}
+	if (answer != NET_QUOTA_TAKEN) {
+		refuse(l, fd, refusals[answer]);
+		return;
 	}
 	/* Without it answers are later, not wrong. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -325,6 +324,17 @@ static bool set_send_buffer(int fd, uint32_t bytes)
 	return bytes == 0 || setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &n, sizeof(n)) == 0;
 }
 
+/*
+ * Before bind it joins whoever else has it set; after bind the address was free, and it only lets
+ * others join.
+ */
+static bool set_reuse_port(int fd)
+{
+	int one = 1;
+
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0;
+}
+
 static ev_err bind_socket(const struct net_listener_config *c, int *out_fd, struct ev_fail *fail)
 {
 	struct sockaddr_storage address;
@@ -338,9 +348,10 @@ static ev_err bind_socket(const struct net_listener_config *c, int *out_fd, stru
 	if (fd < 0)
 		return fail_sys(fail, c, "socket for");
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
-	    (c->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0) ||
+	    (c->share == NET_SHARE_JOIN && !set_reuse_port(fd)) ||
 	    !set_send_buffer(fd, c->limits.send_buffer_bytes) ||
-	    bind(fd, (struct sockaddr *)&address, len) != 0) {
+	    bind(fd, (struct sockaddr *)&address, len) != 0 ||
+	    (c->share == NET_SHARE_FIRST && !set_reuse_port(fd))) {
 		ev_err e = fail_sys(fail, c, "cannot bind");
 
 		(void)close(fd);
@@ -399,7 +410,7 @@ static void listener_free(struct net_listener *l)
 {
 	close_listener(l);
 	net_stats_remove(&l->stats, l->server->metrics);
-	address_table_free(l->addresses);
+	net_quota_free(l->own_quota);
 	free(l);
 }
 
@@ -411,8 +422,9 @@ static ev_err set_up(struct net_listener *l, const struct net_listener_config *c
 	ev_err e = EV_OK;
 
 	l->tls = c->tls_cert != NULL;
-	if (c->limits.max_connections_per_address != 0)
-		e = address_table_new(&l->addresses);
+	if (c->quota == NULL)
+		e = net_quota_new(&l->own_quota);
+	l->quota = c->quota != NULL ? c->quota : l->own_quota;
 	if (e != EV_OK)
 		return ev_fail_set(fail, e, 0, "listener");
 	e = open_socket(l, c, fail);
@@ -466,7 +478,7 @@ const char *net_listener_name(const struct net_listener *l)
 
 void net_listener_set_max_per_address(struct net_listener *l, uint32_t max)
 {
-	assert(l->addresses != NULL && max > 0);
+	assert(l->limits.max_connections_per_address > 0 && max > 0);
 	l->limits.max_connections_per_address = max;
 }
 

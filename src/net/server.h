@@ -119,13 +119,24 @@ struct net_limits {
 	uint32_t ws_idle_timeout_ms;          /* [0], WebSocket without any message of the peer */
 };
 
+/* Whether several listeners have one address; the kernel deals connections out among them. */
+enum net_share {
+	NET_SHARE_NONE,
+	/* The address must be free; then others may join, of this user's processes only. */
+	NET_SHARE_FIRST,
+	NET_SHARE_JOIN /* one that another listener shares, or that is free */
+};
+
+struct net_quota; /* see net/quota.h */
+
 struct net_listener_config {
 	const char *name;    /* label of its metrics: letters, digits, -; copied */
 	const char *address; /* a numeric IPv4 or IPv6 address [127.0.0.1] */
 	uint16_t port;       /* 0: any, see net_listener_port */
-	int fd;          /* a listening socket to use instead of both (it is taken over), or [-1] */
-	bool reuse_port; /* SO_REUSEPORT: several processes share the port */
-	const char *tls_cert; /* PEM files; NULL: plain TCP.  At least TLS 1.2. */
+	int fd; /* a listening socket to use instead of both (it is taken over), or [-1] */
+	enum net_share share;
+	struct net_quota *quota; /* for max_connections…; borrowed; NULL: one of its own */
+	const char *tls_cert;    /* PEM files; NULL: plain TCP.  At least TLS 1.2. */
 	const char *tls_key;
 	const char *tls_client_ca; /* NULL: no client certificates */
 	bool tls_client_required;  /* without: a certificate is asked for, but may be missing */

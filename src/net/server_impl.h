@@ -9,6 +9,7 @@
 #define EV_NET_SERVER_IMPL_H
 
 #include "net/libev.h"
+#include "net/quota.h"
 #include "net/server.h"
 #include "net/transport.h"
 #include "net/ws_frame.h"
@@ -138,8 +139,6 @@ struct net_stats {
 void net_stats_add(struct net_stats *st, struct ev_metrics *m, const char *listener);
 void net_stats_remove(struct net_stats *st, struct ev_metrics *m);
 
-struct address_table; /* see address.h */
-
 struct net_listener {
 	struct net_listener *next;
 	struct net_server *server;
@@ -147,13 +146,13 @@ struct net_listener {
 	const struct net_handlers *handlers;
 	void *user;
 	struct net_limits limits;
-	struct address_table *addresses; /* NULL: no limit */
+	struct net_quota *quota;
+	struct net_quota *own_quota; /* the same, or NULL when it is shared */
 	ev_io watcher;
 	struct net_timer retry; /* after accept ran out of descriptors */
 	int fd;                 /* -1 when closed */
 	uint16_t tcp_port;
 	bool tls;
-	uint32_t n_conns;
 	char name[NET_LISTENER_NAME];
 	struct net_stats stats;
 };

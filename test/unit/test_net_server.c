@@ -1,4 +1,5 @@
 /* test_net_server.c — HTTP over real sockets: requests, answers, streams, every limit. */
+#include "net/quota.h"
 #include "net_fixture.h"
 
 #include <setjmp.h>
@@ -694,6 +695,46 @@ static void refuses_more_connections_of_one_address(void **state)
 	client_close(&c[0]);
 }
 
+static void listeners_of_one_port_share_the_limits(void **state)
+{
+	struct fixture *f = *state;
+	struct net_listener_config second;
+	struct net_listener *l;
+	struct net_quota *quota;
+	struct client c[5];
+
+	assert_int_equal(net_quota_new(&quota), EV_OK);
+	f->config.limits.max_connections = 4;
+	f->config.limits.max_connections_per_address = 3;
+	f->config.share = NET_SHARE_FIRST;
+	f->config.quota = quota;
+	fixture_listen(f);
+	second = f->config;
+	second.port = net_listener_port(f->listener);
+	second.name = "second";
+	second.share = NET_SHARE_JOIN;
+	assert_int_equal(net_server_listen(f->server, &second, &l, NULL), EV_OK);
+	for (int i = 0; i < 3; i++) {
+		client_open(f, &c[i]);
+		fixture_wait_connections(f, (size_t)i + 1);
+	}
+	client_open(f, &c[3]);
+	client_expect_answer(&c[3], 503, "");
+	client_close(&c[3]);
+	net_listener_set_max_per_address(f->listener, 9);
+	net_listener_set_max_per_address(l, 9);
+	client_open(f, &c[3]);
+	fixture_wait_connections(f, 4);
+	client_open(f, &c[4]);
+	client_expect_answer(&c[4], 503, "");
+	for (int i = 0; i < 5; i++)
+		client_close(&c[i]);
+	fixture_wait_connections(f, 0);
+	net_server_free(f->server);
+	f->server = NULL;
+	net_quota_free(quota);
+}
+
 /* --- the server --- */
 
 static void on_drained(void *user)
@@ -785,13 +826,16 @@ static void says_why_it_cannot_listen(void **state)
 	struct net_listener *l;
 	struct ev_fail fail = { 0 };
 
-	f->config.reuse_port = true;
+	f->config.share = NET_SHARE_FIRST;
 	fixture_listen(f);
 	again = f->config;
 	again.port = net_listener_port(f->listener);
 	again.name = "second";
+	again.share = NET_SHARE_JOIN;
 	assert_int_equal(net_server_listen(f->server, &again, &l, &fail), EV_OK);
-	again.reuse_port = false;
+	again.share = NET_SHARE_FIRST;
+	assert_int_equal(net_server_listen(f->server, &again, &l, &fail), EV_EXISTS);
+	again.share = NET_SHARE_NONE;
 	assert_int_equal(net_server_listen(f->server, &again, &l, &fail), EV_EXISTS);
 	assert_non_null(strstr(fail.text, "127.0.0.1"));
 	again.address = "localhost";
@@ -872,6 +916,7 @@ int main(void)
 		RULE(does_not_wait_for_ever_after_its_own_end),
 		RULE(refuses_connections_beyond_the_maximum),
 		RULE(refuses_more_connections_of_one_address),
+		RULE(listeners_of_one_port_share_the_limits),
 		RULE(drains_when_nothing_is_open),
 		RULE(finishes_what_runs_before_it_is_drained),
 		RULE(cuts_what_runs_at_the_deadline),
