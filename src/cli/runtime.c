@@ -192,11 +192,12 @@ static ev_err start_host(struct runtime *r)
 		.query = r->query,
 		.group_max = GROUP_MAX,
 		.queue_max = QUEUE_MAX,
-		.wake = wake_loop,
-		.on_command = on_command,
-		.on_event = on_event,
+		.loop = { .wake = wake_loop,
+			  .on_command = on_command,
+			  .on_event = on_event,
+			  .user = r },
 		.maintain = maintain,
-		.user = r,
+		.maintain_user = r,
 	};
 	struct outlet_rules rules = rules_of(&r->config);
 	ev_err e = net_wake_new(r->loop, on_wake, r, &r->wake);

@@ -147,9 +147,9 @@ static void write_host(struct ev_buf *b, const struct host_stats *s)
 	metrics_gauge(b, "evcharge_batch_largest_jobs", "Inputs in the largest batch so far.",
 		      s->largest);
 	metrics_gauge(b, "evcharge_jobs_waiting", "Inputs on their way through the writer.",
-		      s->waiting);
+		      s->all_waiting);
 	metrics_gauge(b, "evcharge_queries_waiting", "Reads on their way through the reader.",
-		      s->queries);
+		      s->all_queries);
 }
 
 void api_metrics_write(struct api *a, struct ev_buf *out)

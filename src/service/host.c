@@ -1,4 +1,4 @@
-/* service/host.c — two worker threads and the batches between them and the loop. */
+/* service/host.c — two worker threads and the batches between them and the loops. */
 #include "service/host.h"
 
 #include <assert.h>
@@ -7,67 +7,79 @@
 #include <stdlib.h>
 
 #include "base/time.h"
+#include "service/news.h"
 
-/*
- * What the engine told during a group, kept in order until the loop takes it.  Without memory for
- * it a device gets its command when it connects again, and a listener resumes from the store.
- */
-struct news {
-	enum { NEWS_COMMAND, NEWS_EVENT } kind;
-	union {
-		struct device_command command;
-		struct stored_event event;
-	};
-};
+struct workers;
 
-struct news_list {
-	struct news *items;
-	size_t n, cap;
-};
-
+/* One loop's side. */
 struct host {
-	struct host_config config;
-	pthread_t writer, reader;
-	struct ev_mailbox jobs, queries; /* to the workers */
+	struct workers *workers;
+	struct host_loop loop;
 
-	/* The loop's own. */
+	/* The loop's own; how many wait is read by others. */
 	struct ev_list pending, pending_queries;
-	struct news_list reaped;
-	size_t waiting, waiting_queries;
+	struct news_queue reaped;
+	atomic_size_t waiting, waiting_queries;
 
-	/* The writer's own. */
-	struct job **batch;
-	struct news_list gathered;
-	int64_t maintained_ns;
+	struct ev_list given; /* the writer's own: of the batch that is being given back */
 
 	pthread_mutex_t lock;
 	/* Under the lock: back to the loop. */
 	struct ev_list done, answered;
-	struct news_list news;
-	struct pump_snapshot counted;
+	struct news_queue news;
 
 	atomic_bool want_events;
-	atomic_uint_fast64_t batches, largest;
 };
 
-static struct news *news_add(struct news_list *l)
-{
-	if (l->n == l->cap) {
-		size_t cap = l->cap == 0 ? 64 : 2 * l->cap;
-		struct news *p = realloc(l->items, cap * sizeof(*p));
+/* What all sides share. */
+struct workers {
+	struct host_config config;
+	pthread_t writer, reader;
+	struct ev_mailbox jobs, queries; /* to the workers */
 
-		if (p == NULL) {
-			return NULL;
-		}
-		l->items = p;
-		l->cap = cap;
-	}
-	return &l->items[l->n++];
+	struct host *sides[HOST_LOOPS_MAX];
+	size_t n_sides;
+
+	/* The writer's own. */
+	struct job **batch;
+	struct news_batch *gathered; /* without memory for it: see put */
+	int64_t maintained_ns;
+	struct news_pool pool;
+
+	pthread_mutex_t lock;
+	struct pump_snapshot counted; /* under the lock */
+
+	atomic_uint want_events; /* sides that do */
+	atomic_uint_fast64_t batches, largest, arrivals;
+};
+
+/* Only its loop changes it. */
+static void add_waiting(atomic_size_t *n, size_t more)
+{
+	size_t now = atomic_load_explicit(n, memory_order_relaxed) + more;
+
+	atomic_store_explicit(n, now, memory_order_relaxed);
+}
+
+static size_t get_waiting(const atomic_size_t *n)
+{
+	return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+/* --- what is told --- */
+
+/*
+ * Without memory for it a device gets its command when it connects again, a listener resumes from
+ * the store, and an older connection of a device lasts until it is silent.
+ */
+static struct news *put(struct workers *w)
+{
+	return news_add(&w->pool, &w->gathered);
 }
 
 void host_put_command(struct host *h, const struct device_command *c)
 {
-	struct news *n = news_add(&h->gathered);
+	struct news *n = put(h->workers);
 
 	if (n == NULL)
 		return;
@@ -77,217 +89,296 @@ void host_put_command(struct host *h, const struct device_command *c)
 
 void host_put_event(struct host *h, const struct stored_event *e)
 {
+	struct workers *w = h->workers;
 	struct news *n;
 
-	if (!atomic_load_explicit(&h->want_events, memory_order_relaxed))
+	if (atomic_load_explicit(&w->want_events, memory_order_relaxed) == 0)
 		return;
-	n = news_add(&h->gathered);
+	n = put(w);
 	if (n == NULL)
 		return;
 	n->kind = NEWS_EVENT;
 	n->event = *e;
+	w->gathered->n_events++;
 }
 
-/* Moves what was gathered behind what still waits for the loop.  Under the lock. */
-static void news_move(struct news_list *to, struct news_list *from)
+/* Before the group runs, so that no loop sends its commands on a connection that is replaced. */
+static void put_arrivals(struct workers *w, size_t n_jobs)
 {
-	if (to->n == 0) {
-		struct news_list empty = *to;
+	for (size_t i = 0; i < n_jobs; i++) {
+		const struct command_job *j = (const struct command_job *)w->batch[i];
+		struct news *n;
 
-		*to = *from;
-		*from = empty;
-		from->n = 0;
+		if (j->job.kind != JOB_COMMANDS || j->arrival.kind == ARRIVAL_NONE)
+			continue;
+		n = put(w);
+		if (n == NULL)
+			return;
+		n->kind = NEWS_ARRIVAL;
+		n->arrival = j->arrival;
+	}
+}
+
+static bool concerns(const struct host *h, const struct news_batch *news)
+{
+	return news != NULL && (news->n > news->n_events ||
+				atomic_load_explicit(&h->want_events, memory_order_relaxed));
+}
+
+/* --- the writer --- */
+
+static void count(struct workers *w)
+{
+	const struct pump *p = w->config.pump;
+
+	pthread_mutex_lock(&w->lock);
+	w->counted.pump = p->stats;
+	w->counted.outlet = p->outlet.stats;
+	w->counted.app = p->app.stats;
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* A side hears of it only if there is something for it. */
+static void give_to(struct host *h, struct news_batch *news)
+{
+	bool told = concerns(h, news);
+
+	if (h->given.n == 0 && !told)
 		return;
-	}
-	for (size_t i = 0; i < from->n; i++) {
-		struct news *n = news_add(to);
-
-		if (n != NULL)
-			*n = from->items[i];
-	}
-	from->n = 0;
-}
-
-/* Under the lock, by the writer. */
-static void count(struct host *h)
-{
-	const struct pump *p = h->config.pump;
-
-	h->counted.pump = p->stats;
-	h->counted.outlet = p->outlet.stats;
-	h->counted.app = p->app.stats;
-}
-
-static void give_back(struct host *h, size_t n)
-{
-	struct ev_list done = { .first = NULL };
-
-	for (size_t i = 0; i < n; i++)
-		ev_list_push(&done, &h->batch[i]->node);
 	pthread_mutex_lock(&h->lock);
-	ev_list_join(&h->done, &done);
-	news_move(&h->news, &h->gathered);
-	count(h);
+	ev_list_join(&h->done, &h->given);
+	if (told && news_queue_push(&h->news, news) == EV_OK)
+		atomic_fetch_add(&news->holders, 1);
 	pthread_mutex_unlock(&h->lock);
-	h->config.wake(h->config.user);
+	h->loop.wake(h->loop.user);
 }
 
-static void run_some(struct host *h, struct ev_list *jobs)
+static void give_back(struct workers *w, size_t n)
+{
+	struct news_batch *news = w->gathered;
+
+	w->gathered = NULL;
+	for (size_t i = 0; i < n; i++)
+		ev_list_push(&w->batch[i]->from->given, &w->batch[i]->node);
+	count(w);
+	if (news != NULL)
+		atomic_store(&news->holders, 1); /* ours, until all sides have theirs */
+	for (size_t i = 0; i < w->n_sides; i++)
+		give_to(w->sides[i], news);
+	if (news != NULL)
+		news_release(&w->pool, news);
+}
+
+static void run_some(struct workers *w, struct ev_list *jobs)
 {
 	size_t n = 0;
 	struct ev_node *node;
 
-	while (n < h->config.group_max && (node = ev_list_pop(jobs)) != NULL)
-		h->batch[n++] = (struct job *)node;
-	pump_run(h->config.pump, h->batch, n);
-	atomic_fetch_add(&h->batches, 1);
-	if (n > atomic_load(&h->largest))
-		atomic_store(&h->largest, n);
-	give_back(h, n);
+	while (n < w->config.group_max && (node = ev_list_pop(jobs)) != NULL)
+		w->batch[n++] = (struct job *)node;
+	if (w->n_sides > 1)
+		put_arrivals(w, n);
+	pump_run(w->config.pump, w->batch, n);
+	atomic_fetch_add(&w->batches, 1);
+	if (n > atomic_load(&w->largest))
+		atomic_store(&w->largest, n);
+	give_back(w, n);
 }
 
-static void maintain(struct host *h)
+static void maintain(struct workers *w)
 {
-	struct ev_clock *clock = h->config.pump->clock;
+	struct ev_clock *clock = w->config.pump->clock;
 	int64_t mono_ns = ev_clock_mono_ns(clock);
 
-	if (h->config.maintain == NULL || mono_ns - h->maintained_ns < EV_NS_PER_S)
+	if (w->config.maintain == NULL || mono_ns - w->maintained_ns < EV_NS_PER_S)
 		return;
-	h->maintained_ns = mono_ns;
-	h->config.maintain(h->config.user, ev_clock_wall_ns(clock));
+	w->maintained_ns = mono_ns;
+	w->config.maintain(w->config.maintain_user, ev_clock_wall_ns(clock));
 }
 
 static void *write_loop(void *arg)
 {
-	struct host *h = arg;
+	struct workers *w = arg;
 	struct ev_list jobs = { .first = NULL };
 
-	while (jobs.first != NULL || ev_mailbox_take(&h->jobs, EV_NS_PER_S, &jobs) != EV_CLOSED) {
+	while (jobs.first != NULL || ev_mailbox_take(&w->jobs, EV_NS_PER_S, &jobs) != EV_CLOSED) {
 		if (jobs.first != NULL)
-			run_some(h, &jobs);
-		maintain(h);
+			run_some(w, &jobs);
+		maintain(w);
 	}
 	return NULL;
 }
 
-static void answer_query(struct host *h, struct query_task *t)
+/* --- the reader --- */
+
+static void answer_query(struct workers *w, struct query_task *t)
 {
-	t->err = t->run(t, h->config.query);
+	struct host *h = t->from;
+
+	t->err = t->run(t, w->config.query);
 	pthread_mutex_lock(&h->lock);
 	ev_list_push(&h->answered, &t->node);
 	pthread_mutex_unlock(&h->lock);
-	h->config.wake(h->config.user);
+	h->loop.wake(h->loop.user);
 }
 
 static void *read_loop(void *arg)
 {
-	struct host *h = arg;
+	struct workers *w = arg;
 	struct ev_list queries = { .first = NULL };
 
-	while (queries.first != NULL || ev_mailbox_take(&h->queries, -1, &queries) != EV_CLOSED) {
+	while (queries.first != NULL || ev_mailbox_take(&w->queries, -1, &queries) != EV_CLOSED) {
 		struct ev_node *node = ev_list_pop(&queries);
 
 		if (node != NULL)
-			answer_query(h, (struct query_task *)node);
+			answer_query(w, (struct query_task *)node);
 	}
 	return NULL;
 }
 
-static void release(struct host *h)
+/* --- life --- */
+
+static void side_free(struct host *h)
 {
-	free(h->batch);
+	(void)pthread_mutex_destroy(&h->lock); /* nobody holds it */
 	free(h->reaped.items);
-	free(h->gathered.items);
 	free(h->news.items);
 	free(h);
 }
 
-static void end_threads(struct host *h, bool reader)
+static void release(struct workers *w)
 {
-	ev_mailbox_close(&h->jobs);
-	ev_mailbox_close(&h->queries);
-	pthread_join(h->writer, NULL);
-	if (reader)
-		pthread_join(h->reader, NULL);
+	for (size_t i = 0; i < w->n_sides; i++)
+		side_free(w->sides[i]);
+	free(w->batch);
+	news_pool_deinit(&w->pool);
+	free(w);
 }
 
-static ev_err start_threads(struct host *h)
+static ev_err attach(struct workers *w, const struct host_loop *loop, struct host **out)
 {
-	if (pthread_create(&h->writer, NULL, write_loop, h) != 0)
+	struct host *h;
+
+	if (w->n_sides == HOST_LOOPS_MAX)
+		return EV_FULL;
+	h = calloc(1, sizeof(*h));
+	if (h == NULL)
+		return EV_NOMEM;
+	if (pthread_mutex_init(&h->lock, NULL) != 0) {
+		free(h);
+		return EV_NOMEM;
+	}
+	h->workers = w;
+	h->loop = *loop;
+	w->sides[w->n_sides++] = h;
+	*out = h;
+	return EV_OK;
+}
+
+ev_err host_attach(struct host *first, const struct host_loop *loop, struct host **out)
+{
+	return attach(first->workers, loop, out);
+}
+
+static void end_threads(struct workers *w, bool reader)
+{
+	ev_mailbox_close(&w->jobs);
+	ev_mailbox_close(&w->queries);
+	pthread_join(w->writer, NULL);
+	if (reader)
+		pthread_join(w->reader, NULL);
+}
+
+static ev_err start_threads(struct workers *w)
+{
+	if (pthread_create(&w->writer, NULL, write_loop, w) != 0)
 		return EV_BUSY;
-	if (pthread_create(&h->reader, NULL, read_loop, h) == 0)
+	if (pthread_create(&w->reader, NULL, read_loop, w) == 0)
 		return EV_OK;
-	end_threads(h, false);
+	end_threads(w, false);
 	return EV_BUSY;
 }
 
-static ev_err init(struct host *h)
+static ev_err init(struct workers *w)
 {
-	ev_err e = ev_mailbox_init(&h->jobs, 0, 0);
+	ev_err e = ev_mailbox_init(&w->jobs, 0, 0);
 
 	if (e != EV_OK)
 		return e;
-	e = ev_mailbox_init(&h->queries, 0, 0);
+	e = ev_mailbox_init(&w->queries, 0, 0);
 	if (e != EV_OK)
 		goto err_jobs;
 	e = EV_NOMEM;
-	h->batch = calloc(h->config.group_max, sizeof(struct job *));
-	if (h->batch == NULL || pthread_mutex_init(&h->lock, NULL) != 0)
+	w->batch = calloc(w->config.group_max, sizeof(struct job *));
+	if (w->batch == NULL || pthread_mutex_init(&w->lock, NULL) != 0)
 		goto err_queries;
-	e = start_threads(h);
+	e = start_threads(w);
 	if (e == EV_OK)
 		return EV_OK;
-	pthread_mutex_destroy(&h->lock);
+	pthread_mutex_destroy(&w->lock);
 err_queries:
-	ev_mailbox_deinit(&h->queries);
+	ev_mailbox_deinit(&w->queries);
 err_jobs:
-	ev_mailbox_deinit(&h->jobs);
+	ev_mailbox_deinit(&w->jobs);
 	return e;
 }
 
 ev_err host_new(const struct host_config *config, struct host **out)
 {
-	struct host *h = calloc(1, sizeof(*h));
+	struct workers *w = calloc(1, sizeof(*w));
+	struct host *first = NULL;
 	ev_err e;
 
-	if (h == NULL)
+	if (w == NULL)
 		return EV_NOMEM;
-	h->config = *config;
-	e = init(h);
+	w->config = *config;
+	e = attach(w, &config->loop, &first);
 	if (e == EV_OK)
-		*out = h;
+		e = init(w);
+	if (e == EV_OK)
+		*out = first;
 	else
-		release(h);
+		release(w);
 	return e;
 }
 
-void host_free(struct host *h)
+void host_free(struct host *first)
 {
-	if (h == NULL)
+	struct workers *w;
+
+	if (first == NULL)
 		return;
-	host_flush(h);
-	end_threads(h, true);
-	while (host_reap(h) > 0)
-		;
-	pthread_mutex_destroy(&h->lock);
-	ev_mailbox_deinit(&h->queries);
-	ev_mailbox_deinit(&h->jobs);
-	release(h);
+	w = first->workers;
+	for (size_t i = 0; i < w->n_sides; i++)
+		host_flush(w->sides[i]);
+	end_threads(w, true);
+	for (size_t i = 0; i < w->n_sides; i++) {
+		while (host_reap(w->sides[i]) > 0)
+			;
+	}
+	pthread_mutex_destroy(&w->lock);
+	ev_mailbox_deinit(&w->queries);
+	ev_mailbox_deinit(&w->jobs);
+	release(w);
 }
+
+/* --- the loops --- */
 
 void host_submit(struct host *h, struct job *j)
 {
+	j->from = h;
 	ev_list_push(&h->pending, &j->node);
-	h->waiting++;
+	add_waiting(&h->waiting, 1);
 }
 
 void host_query(struct host *h, struct query_task *t)
 {
+	t->from = h;
 	ev_list_push(&h->pending_queries, &t->node);
-	h->waiting_queries++;
+	add_waiting(&h->waiting_queries, 1);
 }
 
-/* The boxes are without bound and open as long as the loop runs: a post cannot fail. */
+/* The boxes are without bound and open as long as a loop runs: a post cannot fail. */
 static void hand_over(struct ev_mailbox *box, struct ev_list *list)
 {
 	ev_err e;
@@ -301,16 +392,57 @@ static void hand_over(struct ev_mailbox *box, struct ev_list *list)
 
 void host_flush(struct host *h)
 {
-	hand_over(&h->jobs, &h->pending);
-	hand_over(&h->queries, &h->pending_queries);
+	hand_over(&h->workers->jobs, &h->pending);
+	hand_over(&h->workers->queries, &h->pending_queries);
 }
 
-static void tell_news(struct host *h, const struct news *n)
+static void tell_one(struct host *h, const struct news *n)
 {
-	if (n->kind == NEWS_COMMAND)
-		h->config.on_command(h->config.user, &n->command);
-	else
-		h->config.on_event(h->config.user, &n->event);
+	const struct host_loop *l = &h->loop;
+
+	switch (n->kind) {
+	case NEWS_ARRIVAL:
+		if (l->on_arrival != NULL)
+			l->on_arrival(l->user, &n->arrival);
+		break;
+	case NEWS_COMMAND:
+		if (l->on_command != NULL)
+			l->on_command(l->user, &n->command);
+		break;
+	case NEWS_EVENT:
+		if (l->on_event != NULL && atomic_load(&h->want_events))
+			l->on_event(l->user, &n->event);
+		break;
+	}
+}
+
+static void tell_news(struct host *h)
+{
+	for (size_t i = 0; i < h->reaped.n; i++) {
+		struct news_batch *b = h->reaped.items[i];
+
+		for (size_t k = 0; k < b->n; k++)
+			tell_one(h, &b->items[k]);
+		news_release(&h->workers->pool, b);
+	}
+	h->reaped.n = 0;
+}
+
+/* All that is there, out of the lock. */
+static void take_all(struct host *h, struct ev_list *done, struct ev_list *answered)
+{
+	struct news_queue empty = h->reaped;
+
+	pthread_mutex_lock(&h->lock);
+	*done = h->done;
+	h->done = (struct ev_list){ .first = NULL };
+	*answered = h->answered;
+	h->answered = (struct ev_list){ .first = NULL };
+	h->reaped = h->news;
+	h->news = empty;
+	pthread_mutex_unlock(&h->lock);
+	add_waiting(&h->waiting, (size_t)0 - done->n);
+	add_waiting(&h->waiting_queries, (size_t)0 - answered->n);
 }
 
 size_t host_reap(struct host *h)
@@ -319,60 +451,90 @@ size_t host_reap(struct host *h)
 	struct ev_node *node;
 	size_t n;
 
-	pthread_mutex_lock(&h->lock);
-	done = h->done;
-	h->done = (struct ev_list){ .first = NULL };
-	answered = h->answered;
-	h->answered = (struct ev_list){ .first = NULL };
-	news_move(&h->reaped, &h->news);
-	pthread_mutex_unlock(&h->lock);
+	take_all(h, &done, &answered);
 	n = done.n + answered.n;
-	h->waiting -= done.n;
-	h->waiting_queries -= answered.n;
 	while ((node = ev_list_pop(&done)) != NULL) {
 		struct job *j = (struct job *)node;
 
 		j->owner->done(j->owner, j);
 	}
-	for (size_t i = 0; i < h->reaped.n; i++)
-		tell_news(h, &h->reaped.items[i]);
-	h->reaped.n = 0;
+	tell_news(h);
 	while ((node = ev_list_pop(&answered)) != NULL) {
 		struct query_task *t = (struct query_task *)node;
 
-		t->done(t, h->config.user);
+		t->done(t, h->loop.user);
 	}
 	return n;
 }
 
+/* Of the queue, for one side. */
+static size_t part_of_queue(const struct workers *w)
+{
+	size_t part = w->config.queue_max / w->n_sides;
+
+	return part > 0 ? part : 1;
+}
+
 bool host_is_busy(const struct host *h)
 {
-	return h->waiting >= h->config.queue_max;
+	return get_waiting(&h->waiting) >= part_of_queue(h->workers);
+}
+
+bool host_any_busy(const struct host *h)
+{
+	const struct workers *w = h->workers;
+
+	for (size_t i = 0; i < w->n_sides; i++) {
+		if (host_is_busy(w->sides[i]))
+			return true;
+	}
+	return false;
 }
 
 size_t host_share(const struct host *h, size_t n)
 {
-	return n == 0 || h->config.queue_max > n ? h->config.queue_max / (n == 0 ? 1 : n) : 1;
+	size_t part = part_of_queue(h->workers);
+
+	return n == 0 || part > n ? part / (n == 0 ? 1 : n) : 1;
 }
 
 void host_want_events(struct host *h, bool want)
 {
-	atomic_store(&h->want_events, want);
+	if (atomic_exchange(&h->want_events, want) == want)
+		return;
+	if (want)
+		atomic_fetch_add(&h->workers->want_events, 1);
+	else
+		atomic_fetch_sub(&h->workers->want_events, 1);
+}
+
+uint64_t host_next_arrival(struct host *h)
+{
+	return atomic_fetch_add(&h->workers->arrivals, 1) + 1;
 }
 
 struct host_stats host_stats(const struct host *h)
 {
-	return (struct host_stats){
-		.batches = atomic_load(&h->batches),
-		.largest = atomic_load(&h->largest),
-		.waiting = h->waiting,
-		.queries = h->waiting_queries,
+	const struct workers *w = h->workers;
+	struct host_stats s = {
+		.batches = atomic_load(&w->batches),
+		.largest = atomic_load(&w->largest),
+		.waiting = get_waiting(&h->waiting),
+		.queries = get_waiting(&h->waiting_queries),
 	};
+
+	for (size_t i = 0; i < w->n_sides; i++) {
+		s.all_waiting += get_waiting(&w->sides[i]->waiting);
+		s.all_queries += get_waiting(&w->sides[i]->waiting_queries);
+	}
+	return s;
 }
 
 void host_pump_stats(struct host *h, struct pump_snapshot *out)
 {
-	pthread_mutex_lock(&h->lock);
-	*out = h->counted;
-	pthread_mutex_unlock(&h->lock);
+	struct workers *w = h->workers;
+
+	pthread_mutex_lock(&w->lock);
+	*out = w->counted;
+	pthread_mutex_unlock(&w->lock);
 }

@@ -48,8 +48,11 @@ struct job_owner {
 	void (*done)(struct job_owner *owner, struct job *j);
 };
 
+struct host;
+
 struct job {
 	struct ev_node node; /* first; for whoever owns it */
+	struct host *from;   /* the host's: which loop submitted it */
 	enum job_kind kind;
 	int64_t at_ns; /* server time of receipt */
 	struct job_owner *owner;
@@ -78,6 +81,17 @@ struct device_job {
 	char body[];
 };
 
+/*
+ * A device's new connection or poll, told to all loops: each ends an older one of that kind, by
+ * the number, which says in which order they came (docs/decisions/0014).
+ */
+enum arrival_kind { ARRIVAL_NONE, ARRIVAL_SOCKET, ARRIVAL_POLL };
+struct arrival {
+	enum arrival_kind kind;
+	struct ev_uuid outlet_id;
+	uint64_t number; /* host_next_arrival's */
+};
+
 /* JOB_COMMAND_ACK, JOB_COMMANDS */
 #define JOB_COMMANDS_MAX 16
 struct command_job {
@@ -85,7 +99,8 @@ struct command_job {
 	struct ev_uuid outlet_id;
 	uint64_t version; /* ack: the command's; commands: above this one … */
 	unsigned index;
-	bool delivered_only; /* ack: it was sent, not acknowledged */
+	bool delivered_only;    /* ack: it was sent, not acknowledged */
+	struct arrival arrival; /* commands: who asks, if it is new; ARRIVAL_NONE */
 	size_t n;
 	struct device_command commands[JOB_COMMANDS_MAX];
 };

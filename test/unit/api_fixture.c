@@ -177,10 +177,10 @@ static void start_host(struct api_fixture *f)
 		.query = f->query,
 		.group_max = 64,
 		.queue_max = 4,
-		.wake = on_wake,
-		.on_command = on_command,
-		.on_event = on_event,
-		.user = f,
+		.loop = { .wake = on_wake,
+			  .on_command = on_command,
+			  .on_event = on_event,
+			  .user = f },
 	};
 
 	assert_int_equal(host_new(&c, &f->host), EV_OK);

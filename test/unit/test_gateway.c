@@ -239,10 +239,10 @@ static void start(struct kit *k)
 		.query = k->query,
 		.group_max = 64,
 		.queue_max = k->queue_max,
-		.wake = wake_loop,
-		.on_command = on_command,
-		.on_event = on_event,
-		.user = k,
+		.loop = { .wake = wake_loop,
+			  .on_command = on_command,
+			  .on_event = on_event,
+			  .user = k },
 	};
 
 	memory_set_listener(k->memory, &l);
