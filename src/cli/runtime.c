@@ -346,8 +346,8 @@ static void reload_config(struct runtime *r)
 	config_apply_reloadable(&r->config, &fresh);
 	atomic_store(&r->log->level, r->config.log_level);
 	api_set_stuck_after(r->api, r->config.stuck_after_ns);
-	gateway_set_limits(r->gateway, (uint32_t)r->config.max_outstanding,
-			   (uint32_t)r->config.message_rate, (uint32_t)r->config.message_burst);
+	struct gateway_limits limits = runtime_limits(&r->config);
+	gateway_set_limits(r->gateway, (uint32_t)r->config.max_outstanding, &limits);
 	for (int l = 0; l < RUNTIME_LISTENERS; l++)
 		net_listener_set_max_per_address(r->listeners[l],
 						 (uint32_t)r->config.max_connections_per_address);

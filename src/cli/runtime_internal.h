@@ -68,6 +68,8 @@ struct runtime {
 /* Appends the engine's counters to /metrics. */
 void runtime_engine_metrics(struct embedded *engine, struct ev_buf *out);
 
+struct gateway_limits runtime_limits(const struct config *c);
+
 /* Gateway, APIs and their three listeners. */
 EV_NODISCARD ev_err runtime_listen(struct runtime *r, struct ev_fail *fail);
 

@@ -136,6 +136,12 @@ static int authorize(void *user, const struct ev_uuid *outlet_id, const struct n
 	return access_status(access_device(&r->policies[RUNTIME_GATEWAY], &h, outlet_id));
 }
 
+struct gateway_limits runtime_limits(const struct config *c)
+{
+	return (struct gateway_limits){ .rate = (uint32_t)c->message_rate,
+					.burst = (uint32_t)c->message_burst };
+}
+
 static ev_err open_gateway(struct runtime *r)
 {
 	struct gateway_config c = {
@@ -148,8 +154,7 @@ static ev_err open_gateway(struct runtime *r)
 		.metrics = &r->metrics,
 		.max_devices = RUNTIME_MAX_DEVICES,
 		.max_outstanding = (uint32_t)r->config.max_outstanding,
-		.rate = (uint32_t)r->config.message_rate,
-		.burst = (uint32_t)r->config.message_burst,
+		.limits = runtime_limits(&r->config),
 		.backlog_silence_ms = 1000,
 		.backlog_max_ms = 5000,
 		.authorize = authorize,

@@ -204,17 +204,18 @@ static void on_look_done(struct job_owner *owner, struct job *j)
 	free(l);
 }
 
-static void look_for_commands(struct gateway_conn *c, enum gateway_phase phase)
+struct arrival gateway_arrival(struct gateway *g, enum arrival_kind kind, const struct ev_uuid *id)
+{
+	return (struct arrival){ .kind = kind,
+				 .outlet_id = *id,
+				 .number = host_next_arrival(g->config.host) };
+}
+
+static void submit_look(struct gateway_conn *c, struct look *l, enum gateway_phase phase)
 {
 	struct gateway *g = c->g;
-	struct look *l = calloc(1, sizeof(*l));
 
 	c->phase = (uint8_t)phase;
-	if (l == NULL) {
-		c->phase =
-			GATEWAY_LIVE; /* new commands still come, old ones with the next connect */
-		return;
-	}
 	l->owner.done = on_look_done;
 	l->g = g;
 	l->ws = c->ws;
@@ -223,6 +224,17 @@ static void look_for_commands(struct gateway_conn *c, enum gateway_phase phase)
 	l->job.job.at_ns = ev_clock_wall_ns(g->config.clock);
 	l->job.outlet_id = c->id;
 	host_submit(g->config.host, &l->job.job);
+}
+
+/* Once more: without memory, new commands still come, and old ones with the next connect. */
+static void look_again(struct gateway_conn *c)
+{
+	struct look *l = calloc(1, sizeof(*l));
+
+	if (l != NULL)
+		submit_look(c, l, GATEWAY_LOADING);
+	else
+		c->phase = GATEWAY_LIVE;
 }
 
 /* --- connections --- */
@@ -243,7 +255,7 @@ static void on_conn_timer(void *user)
 	    now_ms - c->opened_ms < config->backlog_max_ms)
 		wait_for_backlog(c);
 	else
-		look_for_commands(c, GATEWAY_LOADING);
+		look_again(c);
 }
 
 static struct gateway_conn *new_conn(struct gateway_device *d)
@@ -261,7 +273,10 @@ static struct gateway_conn *new_conn(struct gateway_device *d)
 	return c;
 }
 
-/* A new connection of a device replaces the old at once; the old one's end cannot harm it. */
+/*
+ * A new connection of a device, here or elsewhere (NULL), replaces the old at once; the old one's
+ * end cannot harm it.
+ */
 static void replace(struct gateway_device *d, struct gateway_conn *fresh)
 {
 	struct gateway_conn *old = d->conn;
@@ -277,13 +292,32 @@ static void replace(struct gateway_device *d, struct gateway_conn *fresh)
 	(void)e; /* closing already */
 }
 
+void gateway_on_arrival(struct gateway *g, const struct arrival *a)
+{
+	struct gateway_device *d = gateway_device_find(g, &a->outlet_id);
+
+	if (d == NULL)
+		return;
+	if (a->kind == ARRIVAL_SOCKET && d->conn != NULL && d->conn->number < a->number) {
+		replace(d, NULL);
+		gateway_device_release(d);
+	} else if (a->kind == ARRIVAL_POLL && d->poll_number < a->number) {
+		d->poll_number = a->number;
+		gateway_poll_command(d, NULL);
+		gateway_device_release(d);
+	}
+}
+
 static void open_conn(struct gateway *g, const struct ev_uuid *id, const struct net_request *req)
 {
 	struct gateway_device *d = gateway_device_get(g, id);
 	struct gateway_conn *c = d != NULL ? new_conn(d) : NULL;
+	struct look *look = calloc(1, sizeof(*look));
 	struct net_ws_accept accept = { .conn_user = c };
 
-	if (c == NULL) {
+	if (c == NULL || look == NULL) {
+		free(c);
+		free(look);
 		if (d != NULL)
 			gateway_device_release(d);
 		gateway_refuse(g, req->handle, 503, "too many devices");
@@ -291,14 +325,17 @@ static void open_conn(struct gateway *g, const struct ev_uuid *id, const struct 
 	}
 	if (net_ws_accept(g->config.server, req->handle, &accept, &c->ws) != EV_OK) {
 		free(c);
+		free(look);
 		gateway_device_release(d);
 		return;
 	}
+	look->job.arrival = gateway_arrival(g, ARRIVAL_SOCKET, id);
+	c->number = look->job.arrival.number;
 	replace(d, c);
 	ev_gauge_add(&g->n.connected, 1);
 	g->n_conns++;
 	ev_debug(g->config.log, "device.connected", EV_KUUID("outlet", id));
-	look_for_commands(c, GATEWAY_ASKING);
+	submit_look(c, look, GATEWAY_ASKING);
 }
 
 static void on_ws_request(void *user, const struct net_request *req)
@@ -398,13 +435,13 @@ static void on_message_done(struct job_owner *owner, struct job *job)
 static void check_limits(struct gateway_conn *c)
 {
 	struct gateway *g = c->g;
-	struct gateway_bucket *b = &c->device->bucket;
+	int64_t wait_ms = gateway_rate_take(c->device->rate, &g->config.limits, c->heard_ms);
 
 	if (host_is_busy(g->config.host))
 		hold(c, HOLD_BUSY, &g->n.held_busy);
-	if (!gateway_bucket_take(g, b, c->heard_ms)) {
+	if (wait_ms > 0) {
 		hold(c, HOLD_RATE, &g->n.held_rate);
-		net_timer_arm(g->config.loop, &c->timer, gateway_bucket_wait_ms(g, b));
+		net_timer_arm(g->config.loop, &c->timer, wait_ms);
 	}
 }
 
@@ -503,6 +540,23 @@ static void on_device_timer(void *user)
 	gateway_device_release(d);
 }
 
+static bool find_rate(struct gateway_device *d)
+{
+	const struct gateway_config *c = &d->g->config;
+	struct gateway_bucket fresh = gateway_bucket_full(&c->limits, net_loop_now_ms(c->loop));
+
+	d->own.bucket = fresh;
+	d->rate = c->rates != NULL ? gateway_rates_get(c->rates, &d->id, &fresh) : &d->own;
+	return d->rate != NULL;
+}
+
+static void free_device(struct gateway_device *d)
+{
+	if (d->rate != NULL && d->rate != &d->own)
+		gateway_rates_put(d->g->config.rates, d->rate);
+	free(d);
+}
+
 struct gateway_device *gateway_device_get(struct gateway *g, const struct ev_uuid *id)
 {
 	struct gateway_device *d = gateway_device_find(g, id);
@@ -514,11 +568,10 @@ struct gateway_device *gateway_device_get(struct gateway *g, const struct ev_uui
 		return NULL;
 	d->g = g;
 	d->id = *id;
-	gateway_bucket_init(g, &d->bucket, net_loop_now_ms(g->config.loop));
 	net_timer_init(&d->poll_timer, on_device_timer, d);
-	if (ev_map_put(&g->devices, id->b, (uintptr_t)d) != EV_OK) {
+	if (!find_rate(d) || ev_map_put(&g->devices, id->b, (uintptr_t)d) != EV_OK) {
 		ev_counter_inc(&g->n.devices_full);
-		free(d);
+		free_device(d);
 		return NULL;
 	}
 	return d;
@@ -528,7 +581,7 @@ static void drop_device(struct gateway_device *d)
 {
 	net_timer_cancel(d->g->config.loop, &d->poll_timer);
 	ev_map_remove(&d->g->devices, d->id.b, NULL);
-	free(d);
+	free_device(d);
 }
 
 /* Without a connection the entry stays a while if its bucket is not full: it limits the next. */
@@ -538,40 +591,10 @@ void gateway_device_release(struct gateway_device *d)
 
 	if (d->conn != NULL || d->poll.generation != 0 || d->asking > 0)
 		return;
-	if (now_ms - d->bucket.at_ms < DEVICE_KEEP_MS &&
-	    d->bucket.milli < (int64_t)d->g->config.burst * 1000)
+	if (gateway_rate_matters(d->rate, &d->g->config.limits, DEVICE_KEEP_MS, now_ms))
 		net_timer_arm(d->g->config.loop, &d->poll_timer, DEVICE_KEEP_MS);
 	else
 		drop_device(d);
-}
-
-void gateway_bucket_init(const struct gateway *g, struct gateway_bucket *b, int64_t now_ms)
-{
-	b->milli = (int64_t)g->config.burst * 1000;
-	b->at_ms = now_ms;
-}
-
-bool gateway_bucket_take(const struct gateway *g, struct gateway_bucket *b, int64_t now_ms)
-{
-	int64_t full = (int64_t)g->config.burst * 1000;
-	int64_t passed = now_ms - b->at_ms;
-
-	/* One message a second fills 1 milli-message a millisecond. */
-	if (passed > full)
-		passed = full;
-	b->milli += passed * g->config.rate;
-	if (b->milli > full)
-		b->milli = full;
-	b->at_ms = now_ms;
-	b->milli -= 1000;
-	return b->milli >= 0;
-}
-
-int64_t gateway_bucket_wait_ms(const struct gateway *g, const struct gateway_bucket *b)
-{
-	int64_t missing = 1000 - b->milli;
-
-	return missing <= 0 ? 1 : missing / g->config.rate + 1;
 }
 
 /* --- life --- */
@@ -646,7 +669,7 @@ void gateway_free(struct gateway *g)
 
 		assert(d->conn == NULL);
 		net_timer_cancel(g->config.loop, &d->poll_timer);
-		free(d);
+		free_device(d);
 	}
 	ev_map_deinit(&g->devices);
 	free(g);
@@ -675,9 +698,14 @@ void gateway_drain(struct gateway *g, net_fn *done, void *user)
 	net_loop_rerun_hooks(g->config.loop);
 }
 
-void gateway_set_limits(struct gateway *g, uint32_t max_outstanding, uint32_t rate, uint32_t burst)
+void gateway_set_limits(struct gateway *g, uint32_t max_outstanding,
+			const struct gateway_limits *limits)
 {
 	g->config.max_outstanding = max_outstanding;
-	g->config.rate = rate;
-	g->config.burst = burst;
+	g->config.limits = *limits;
+}
+
+uint64_t gateway_connected(const struct gateway *g)
+{
+	return (uint64_t)ev_gauge_get(&g->n.connected);
 }

@@ -5,6 +5,9 @@
  * A message becomes a job; its answer leaves when the job is done, thus durable, in the order sent.
  * A device that sends faster than it may, has too much unanswered, or meets a busy host, is held
  * back by not reading its socket: nothing is lost.  All on the loop's thread.
+ *
+ * Several gateways on loops of their own may serve one port: the newest connection of a device wins
+ * on all of them, and its rate counts once (docs/decisions/0014).
  */
 #ifndef EV_NET_GATEWAY_H
 #define EV_NET_GATEWAY_H
@@ -13,6 +16,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/rng.h"
+#include "net/gateway_rate.h"
 #include "net/server.h"
 #include "service/host.h"
 
@@ -24,14 +28,14 @@ struct gateway_config {
 	struct host *host;
 	struct ev_clock *clock;
 	struct ev_rng *rng;
-	struct ev_log *log;          /* may be NULL */
-	struct ev_metrics *metrics;  /* may be NULL */
-	uint32_t max_devices;        /* known at a time, e.g. 200,000 */
-	uint32_t max_outstanding;    /* unanswered messages of a connection */
-	uint32_t rate;               /* messages a second of a device, in the long run */
-	uint32_t burst;              /* … and at once */
-	uint32_t backlog_silence_ms; /* [1,000] before old commands are sent again */
-	uint32_t backlog_max_ms;     /* [5,000] */
+	struct ev_log *log;           /* may be NULL */
+	struct ev_metrics *metrics;   /* may be NULL */
+	uint32_t max_devices;         /* known at a time, e.g. 200,000 */
+	uint32_t max_outstanding;     /* unanswered messages of a connection */
+	struct gateway_limits limits; /* messages of a device */
+	struct gateway_rates *rates;  /* shared with other gateways; NULL: this one is alone */
+	uint32_t backlog_silence_ms;  /* [1,000] before old commands are sent again */
+	uint32_t backlog_max_ms;      /* [5,000] */
 
 	/* 0: the request may act for the outlet; else the HTTP status to refuse with. */
 	int (*authorize)(void *user, const struct ev_uuid *outlet_id,
@@ -59,7 +63,14 @@ void gateway_drain(struct gateway *g, net_fn *done, void *user);
 /* A command that was just committed: to the device, if it is there. */
 void gateway_on_command(struct gateway *g, const struct device_command *c);
 
+/* A device's connection or poll, here or on another loop: an older one of its kind here ends. */
+void gateway_on_arrival(struct gateway *g, const struct arrival *a);
+
 /* New limits from a reload. */
-void gateway_set_limits(struct gateway *g, uint32_t max_outstanding, uint32_t rate, uint32_t burst);
+void gateway_set_limits(struct gateway *g, uint32_t max_outstanding,
+			const struct gateway_limits *limits);
+
+/* Devices connected by WebSocket.  Any thread. */
+uint64_t gateway_connected(const struct gateway *g);
 
 #endif

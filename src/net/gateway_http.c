@@ -190,20 +190,6 @@ static void submit_post(struct post *p, const struct ev_str *parts)
 	post_settled(p); /* jobs are given back at the earliest in the next turn */
 }
 
-static bool take_posts(struct gateway_device *d, size_t n)
-{
-	int64_t now_ms = net_loop_now_ms(d->g->config.loop);
-
-	/* A batch may draw the bucket below zero once; the next one waits for it. */
-	if (d->bucket.milli < 0 && !gateway_bucket_take(d->g, &d->bucket, now_ms)) {
-		d->bucket.milli += 1000;
-		return false;
-	}
-	for (size_t i = 0; i < n; i++)
-		(void)gateway_bucket_take(d->g, &d->bucket, now_ms);
-	return true;
-}
-
 static void post_messages(struct gateway *g, const struct net_request *req,
 			  struct gateway_device *d)
 {
@@ -218,7 +204,8 @@ static void post_messages(struct gateway *g, const struct net_request *req,
 			       e == EV_FULL ? "more than 100 messages" : error.text);
 		return;
 	}
-	if (!take_posts(d, n)) {
+	if (!gateway_rate_take_batch(d->rate, &g->config.limits, n,
+				     net_loop_now_ms(g->config.loop))) {
 		ev_counter_inc(&g->n.posts_rate);
 		gateway_refuse(g, req->handle, 429, "too many messages");
 		return;
@@ -242,7 +229,7 @@ struct poll_look {
 	struct job_owner owner;
 	struct gateway_device *device;
 	struct net_handle request;
-	int64_t wait_ms;
+	int64_t wait_ms; /* 0: its arrival ends no other poll */
 	struct command_job job;
 };
 
@@ -289,9 +276,16 @@ void gateway_poll_command(struct gateway_device *d, const struct device_command 
 		gateway_device_release(d);
 }
 
-static void begin_poll(struct gateway_device *d, struct net_handle request, int64_t wait_ms)
+static void begin_poll(struct gateway_device *d, struct net_handle request, uint64_t number,
+		       int64_t wait_ms)
 {
+	if (number < d->poll_number) {
+		reply_commands(d->g, request, NULL,
+			       0); /* there is a newer one, here or elsewhere */
+		return;
+	}
 	end_poll(d, NULL); /* a newer poll of the device ends the older */
+	d->poll_number = number;
 	if (net_set_user(d->g->config.server, request, d) != EV_OK)
 		return; /* the peer has left meanwhile */
 	d->poll = request;
@@ -325,7 +319,7 @@ static void on_poll_look_done(struct job_owner *owner, struct job *j)
 	else if (l->job.n > 0 || l->wait_ms == 0 || d->g->draining)
 		reply_commands(d->g, l->request, l->job.commands, l->job.n);
 	else
-		begin_poll(d, l->request, l->wait_ms);
+		begin_poll(d, l->request, l->job.arrival.number, l->wait_ms);
 	d->asking--;
 	gateway_device_release(d);
 	free(l);
@@ -369,6 +363,8 @@ static void get_commands(struct gateway *g, const struct net_request *req, struc
 	l->job.job.owner = &l->owner;
 	l->job.job.at_ns = ev_clock_wall_ns(g->config.clock);
 	l->job.outlet_id = d->id;
+	if (wait_ms > 0)
+		l->job.arrival = gateway_arrival(g, ARRIVAL_POLL, &d->id);
 	d->asking++;
 	host_submit(g->config.host, &l->job.job);
 }

@@ -5,12 +5,7 @@
 #include "base/map.h"
 #include "codec/device_json.h"
 #include "net/gateway.h"
-
-/* Messages a second, with a burst: held in thousandths of a message. */
-struct gateway_bucket {
-	int64_t milli;
-	int64_t at_ms;
-};
+#include "net/gateway_rate.h"
 
 enum gateway_phase {
 	GATEWAY_ASKING,  /* the first look for old commands is under way */
@@ -31,7 +26,9 @@ struct gateway_device {
 	struct gateway_conn *conn;   /* its newest WebSocket, or NULL */
 	struct net_handle poll;      /* a long poll that waits, or zero */
 	struct net_timer poll_timer; /* ends the poll, or an idle entry */
-	struct gateway_bucket bucket;
+	uint64_t poll_number;        /* of the poll, or of a newer one on another loop */
+	struct gateway_rate *rate;   /* `own`, or one of config.rates */
+	struct gateway_rate own;
 	unsigned asking; /* jobs that name it */
 };
 
@@ -41,6 +38,7 @@ struct gateway_conn {
 	struct gateway *g;
 	struct ev_uuid id;
 	struct net_handle ws;
+	uint64_t number; /* host_next_arrival's: a higher one replaces it */
 	struct gateway_conn *next_held, **held_link; /* in g->held while HOLD_BUSY */
 	struct net_timer timer;                      /* rate, or backlog: see phase and holds */
 	int64_t opened_ms;
@@ -84,11 +82,8 @@ struct gateway_device *gateway_device_find(struct gateway *g, const struct ev_uu
 /* Lets the entry go if nothing needs it. */
 void gateway_device_release(struct gateway_device *d);
 
-/* Takes one message's worth; false: there is none left (it is taken all the same, once). */
-bool gateway_bucket_take(const struct gateway *g, struct gateway_bucket *b, int64_t now_ms);
-/* How long until there is one again. */
-int64_t gateway_bucket_wait_ms(const struct gateway *g, const struct gateway_bucket *b);
-void gateway_bucket_init(const struct gateway *g, struct gateway_bucket *b, int64_t now_ms);
+/* Who comes now; numbered. */
+struct arrival gateway_arrival(struct gateway *g, enum arrival_kind kind, const struct ev_uuid *id);
 
 /*
  * A job for the message in `bytes` that came for outlet `id`, decoded, with its identity; the

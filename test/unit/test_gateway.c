@@ -219,8 +219,7 @@ static int set_up(void **state)
 	k->config = (struct gateway_config){
 		.max_devices = 100,
 		.max_outstanding = 64,
-		.rate = 10000,
-		.burst = 10000,
+		.limits = { .rate = 10000, .burst = 10000 },
 		.backlog_silence_ms = 100,
 		.backlog_max_ms = 2000,
 		.authorize = allow,
@@ -753,8 +752,8 @@ static void too_many_messages_hold_back_and_go_on(void **state)
 {
 	struct kit *k = *state;
 
-	k->config.rate = 100;
-	k->config.burst = 10;
+	k->config.limits.rate = 100;
+	k->config.limits.burst = 10;
 	start(k);
 	connect_device(k, &k->a);
 	burst(k, &k->a, "m");
@@ -767,8 +766,8 @@ static void acknowledgements_are_held_back_like_messages(void **state)
 	char frames[40 * 64];
 	size_t n = 0;
 
-	k->config.rate = 100;
-	k->config.burst = 10;
+	k->config.limits.rate = 100;
+	k->config.limits.burst = 10;
 	start(k);
 	connect_device(k, &k->a);
 	for (int i = 0; i < 20; i++)
@@ -782,8 +781,8 @@ static void a_new_connection_does_not_fill_the_bucket(void **state)
 {
 	struct kit *k = *state;
 
-	k->config.rate = 50;
-	k->config.burst = 50;
+	k->config.limits.rate = 50;
+	k->config.limits.burst = 50;
 	start(k);
 	connect_device(k, &k->a);
 	burst(k, &k->a, "m");
