@@ -58,6 +58,8 @@ static const struct config_key keys[] = {
 	  .help = "where the app API listens" },
 	{ "gateway-listen", CONFIG_ADDRESS, AT(gateway_listen), "127.0.0.1:8082",
 	  .help = "where the devices connect" },
+	{ "gateway-loops", CONFIG_INTEGER, AT(gateway_loops), "0", RANGE(0, 64),
+	  .help = "threads that serve devices; 0: by the processors, 1 on up to two, at most 4" },
 	{ "tls-cert", CONFIG_PATH, AT(tls_cert), "",
 	  .help = "the certificate chain, PEM, read again on SIGHUP; turns TLS on" },
 	{ "tls-key", CONFIG_PATH, AT(tls_key), "",

@@ -46,6 +46,7 @@ struct config {
 	struct config_address outlet_listen;
 	struct config_address app_listen;
 	struct config_address gateway_listen;
+	int64_t gateway_loops;              /* 0: as the processors allow */
 	char tls_cert[CONFIG_TEXT_MAX + 1]; /* empty: no TLS */
 	char tls_key[CONFIG_TEXT_MAX + 1];
 	bool insecure;

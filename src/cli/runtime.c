@@ -168,14 +168,21 @@ static void on_command(void *user, const struct device_command *c)
 {
 	struct runtime *r = user;
 
-	gateway_on_command(r->gateway, c);
+	gateway_on_command(r->main.gateway, c);
+}
+
+static void on_arrival(void *user, const struct arrival *a)
+{
+	struct runtime *r = user;
+
+	gateway_on_arrival(r->main.gateway, a);
 }
 
 static void on_event(void *user, const struct stored_event *e)
 {
 	struct runtime *r = user;
 
-	api_on_event(r->api, e);
+	api_on_event(r->main.api, e);
 }
 
 static void flush(void *user)
@@ -195,6 +202,7 @@ static ev_err start_host(struct runtime *r)
 		.loop = { .wake = wake_loop,
 			  .on_command = on_command,
 			  .on_event = on_event,
+			  .on_arrival = on_arrival,
 			  .user = r },
 		.maintain = maintain,
 		.maintain_user = r,
@@ -256,7 +264,7 @@ static void on_tick(void *user)
 
 	submit_tick(r);
 	refresh_credentials(r);
-	api_tick(r->api);
+	api_tick(r->main.api);
 	net_timer_arm(r->loop, &r->tick_timer, TICK_MS);
 }
 
@@ -275,7 +283,7 @@ static void stop_if_idle(void *user)
 
 	if (!r->drained)
 		return;
-	if (is_idle(r))
+	if (is_idle(r) && runtime_loops_have_ended(r))
 		net_loop_stop(r->loop);
 	else
 		net_timer_arm(r->loop, &r->tick_timer, 20);
@@ -300,15 +308,15 @@ static void on_devices_answered(void *user)
 
 void runtime_stop(struct runtime *r)
 {
-	if (r->draining)
+	if (atomic_exchange(&r->draining, true))
 		return;
-	r->draining = true;
 	sd_notify(0, "STOPPING=1");
 	ev_info(r->log, "server.draining",
 		EV_KU64("connections", net_server_connections(r->server)));
 	net_timer_cancel(r->loop, &r->tick_timer);
-	api_drain(r->api);
-	gateway_drain(r->gateway, on_devices_answered, r);
+	api_drain(r->main.api);
+	gateway_drain(r->main.gateway, on_devices_answered, r);
+	runtime_loops_drain(r);
 }
 
 static void on_stop_signal(void *user)
@@ -334,6 +342,7 @@ static void reload_config(struct runtime *r)
 	struct ev_fail fail = { .code = EV_OK };
 	struct config fresh;
 	struct config_diff diff;
+	struct runtime_settings settings;
 
 	if (r->options.reload == NULL)
 		return;
@@ -345,12 +354,11 @@ static void reload_config(struct runtime *r)
 	warn_restart(r, &diff);
 	config_apply_reloadable(&r->config, &fresh);
 	atomic_store(&r->log->level, r->config.log_level);
-	api_set_stuck_after(r->api, r->config.stuck_after_ns);
-	struct gateway_limits limits = runtime_limits(&r->config);
-	gateway_set_limits(r->gateway, (uint32_t)r->config.max_outstanding, &limits);
+	api_set_stuck_after(r->main.api, r->config.stuck_after_ns);
+	settings = runtime_settings_of(&r->config);
+	gateway_set_limits(r->main.gateway, settings.max_outstanding, &settings.limits);
 	for (int l = 0; l < RUNTIME_LISTENERS; l++)
-		net_listener_set_max_per_address(r->listeners[l],
-						 (uint32_t)r->config.max_connections_per_address);
+		net_listener_set_max_per_address(r->listeners[l], settings.max_per_address);
 	leave_retention(r);
 	ev_info(r->log, "config.reloaded", EV_KU64("changed", diff.n_reloadable));
 }
@@ -362,6 +370,7 @@ static void on_reload_signal(void *user)
 
 	reload_config(r);
 	refresh_credentials(r);
+	runtime_loops_reload(r);
 	if (net_server_reload_tls(r->server, &fail) != EV_OK)
 		ev_error(r->log, "tls.unusable", EV_KZ("error", fail.text));
 }
@@ -427,7 +436,11 @@ static ev_err start(struct runtime *r, struct ev_fail *fail)
 	e = start_host(r);
 	if (e != EV_OK)
 		return ev_fail_set(fail, e, 0, "threads: %s", ev_err_text(e));
-	e = runtime_listen(r, fail);
+	e = runtime_loops_open(r, fail);
+	if (e == EV_OK)
+		e = runtime_listen(r, fail);
+	if (e == EV_OK)
+		e = runtime_loops_start(r, fail);
 	if (e == EV_OK)
 		net_timer_arm(r->loop, &r->tick_timer, 1);
 	return e;
@@ -480,7 +493,8 @@ void runtime_free(struct runtime *r)
 	if (r == NULL)
 		return;
 	if (r->host != NULL) {
-		r->draining = true;
+		atomic_store(&r->draining, true);
+		runtime_loops_end(r);
 		settle(r);
 		net_loop_remove_hook(r->loop, &r->flush_hook);
 		net_server_free(r->server);
@@ -489,9 +503,11 @@ void runtime_free(struct runtime *r)
 	host_free(r->host);
 	if (r->has_pump)
 		pump_deinit(&r->pump);
-	gateway_free(r->gateway);
-	api_free(r->api);
+	runtime_loops_free(r);
+	runtime_side_close(&r->main);
 	net_server_free(r->server);
+	net_quota_free(r->quota);
+	gateway_rates_free(r->rates);
 	net_wake_free(r->wake);
 	net_loop_free(r->loop);
 	if (r->query != NULL)

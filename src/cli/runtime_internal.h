@@ -13,9 +13,34 @@
 #include "net/api.h"
 #include "net/api_server.h"
 #include "net/gateway.h"
+#include "net/quota.h"
 #include "net/server.h"
 #include "service/credentials.h"
 #include "service/host.h"
+
+/* What serves devices on one loop: the main one, or one beside it. */
+struct runtime_side {
+	struct runtime *runtime;
+	struct net_loop *loop; /* these five are borrowed */
+	struct net_server *server;
+	struct host *host;
+	struct ev_metrics *metrics;
+	struct ev_rng *rng;
+	struct gateway *gateway;
+	struct api_server_sink sink;
+	struct api *api;
+	struct net_listener *listener; /* the server's: the gateway's */
+};
+
+struct runtime_loop;
+
+/* What a reload may change for the loops beside the main one. */
+struct runtime_settings {
+	uint32_t max_outstanding;
+	uint32_t max_per_address;
+	struct gateway_limits limits;
+	int64_t drain_ms;
+};
 
 struct runtime {
 	struct runtime_options options;
@@ -39,9 +64,13 @@ struct runtime {
 	struct pump pump;
 	bool has_pump;
 	struct host *host;
-	struct gateway *gateway;
-	struct api_server_sink sink;
-	struct api *api;
+	struct runtime_side main;
+
+	/* Beside the main one: runtime_loops.c. */
+	struct runtime_loop *loops;
+	size_t n_loops;
+	struct net_quota *quota;     /* the gateway's, of all loops; NULL: there is one */
+	struct gateway_rates *rates; /* the same */
 
 	struct net_timer tick_timer;
 	struct job_owner tick_owner;
@@ -50,7 +79,8 @@ struct runtime {
 
 	atomic_bool store_failing; /* no group could be committed lately */
 
-	pthread_mutex_t lock; /* of the next two: from the loop to the writer */
+	pthread_mutex_t lock; /* of the next three: from the main loop to the others */
+	struct runtime_settings settings;
 	struct embedded_retention retention;
 	bool retention_is_new;
 
@@ -58,7 +88,7 @@ struct runtime {
 	int64_t retain_due_ns; /* monotonic */
 	uint64_t seen_groups, seen_failed_groups;
 
-	bool draining;
+	atomic_bool draining;
 	bool drained;
 };
 
@@ -68,9 +98,34 @@ struct runtime {
 /* Appends the engine's counters to /metrics. */
 void runtime_engine_metrics(struct embedded *engine, struct ev_buf *out);
 
-struct gateway_limits runtime_limits(const struct config *c);
-
-/* Gateway, APIs and their three listeners. */
+/* Gateway, APIs and their three listeners, on the main loop. */
 EV_NODISCARD ev_err runtime_listen(struct runtime *r, struct ev_fail *fail);
+
+/* Gateway and its part of the API for a side whose borrowed members are set.  EV_NOMEM. */
+EV_NODISCARD ev_err runtime_side_open(struct runtime_side *s);
+void runtime_side_close(struct runtime_side *s);
+/* The gateway's listener of another loop, at the main one's port. */
+EV_NODISCARD ev_err runtime_side_join(struct runtime_side *s, struct ev_fail *fail);
+
+/* --- runtime_loops.c: the loops beside the main one --- */
+
+/* After the host: the loops and their sides of it, not yet running; none if one is enough. */
+EV_NODISCARD ev_err runtime_loops_open(struct runtime *r, struct ev_fail *fail);
+/* After runtime_listen: their listeners, and their threads. */
+EV_NODISCARD ev_err runtime_loops_start(struct runtime *r, struct ev_fail *fail);
+/* r->settings were changed. */
+void runtime_loops_reload(struct runtime *r);
+/* Each drains by itself. */
+void runtime_loops_drain(struct runtime *r);
+bool runtime_loops_have_ended(struct runtime *r);
+/* Ends the threads, gives back what is under way, closes the connections; before the host goes. */
+void runtime_loops_end(struct runtime *r);
+void runtime_loops_free(struct runtime *r);
+/* Devices of each loop, for /metrics. */
+void runtime_loops_metrics(struct runtime *r, struct ev_buf *out);
+/* How many loops in all serve devices on a machine with so many processors. */
+size_t runtime_loops_for(size_t processors);
+
+struct runtime_settings runtime_settings_of(const struct config *c);
 
 #endif

@@ -28,21 +28,21 @@ static void on_outlet_request(void *user, const struct net_request *req)
 {
 	struct runtime *r = user;
 
-	api_request(r->api, API_OUTLET, req);
+	api_request(r->main.api, API_OUTLET, req);
 }
 
 static void on_app_request(void *user, const struct net_request *req)
 {
 	struct runtime *r = user;
 
-	api_request(r->api, API_APP, req);
+	api_request(r->main.api, API_APP, req);
 }
 
 static void on_gateway_other(void *user, const struct net_request *req)
 {
-	struct runtime *r = user;
+	struct runtime_side *s = user;
 
-	api_request(r->api, API_GATEWAY, req);
+	api_request(s->api, API_GATEWAY, req);
 }
 
 static void on_gone(void *user, struct net_handle h, void *conn_user)
@@ -50,7 +50,7 @@ static void on_gone(void *user, struct net_handle h, void *conn_user)
 	struct runtime *r = user;
 
 	(void)conn_user;
-	api_on_gone(r->api, h);
+	api_on_gone(r->main.api, h);
 }
 
 static void on_room(void *user, struct net_handle h, void *conn_user)
@@ -58,7 +58,7 @@ static void on_room(void *user, struct net_handle h, void *conn_user)
 	struct runtime *r = user;
 
 	(void)conn_user;
-	api_on_room(r->api, h);
+	api_on_room(r->main.api, h);
 }
 
 static const struct net_handlers outlet_handlers = {
@@ -75,19 +75,21 @@ static const struct net_handlers app_handlers = {
 
 static void add_checks(void *user, struct api_checks *c)
 {
-	struct runtime *r = user;
+	struct runtime_side *s = user;
+	struct runtime *r = s->runtime;
 
 	api_checks_add(c, "store",
 		       atomic_load(&r->store_failing) ? "commits fail: see the log" : NULL);
-	api_checks_add(c, "load", host_is_busy(r->host) ? "overloaded" : NULL);
+	api_checks_add(c, "load", host_any_busy(s->host) ? "overloaded" : NULL);
 	api_checks_add(c, "running", r->draining ? "draining" : NULL);
 }
 
-static void engine_metrics(void *user, struct ev_buf *out)
+static void more_metrics(void *user, struct ev_buf *out)
 {
-	struct runtime *r = user;
+	struct runtime_side *s = user;
 
-	runtime_engine_metrics(r->engine, out);
+	runtime_loops_metrics(s->runtime, out);
+	runtime_engine_metrics(s->runtime->engine, out);
 }
 
 static void set_policies(struct runtime *r)
@@ -102,67 +104,90 @@ static void set_policies(struct runtime *r)
 	}
 }
 
-static ev_err open_api(struct runtime *r)
+static ev_err open_api(struct runtime_side *s)
 {
+	struct runtime *r = s->runtime;
 	struct api_config c = {
-		.host = r->host,
-		.sink = &r->sink.base,
+		.host = s->host,
+		.sink = &s->sink.base,
 		.clock = r->clock,
-		.rng = &r->rng.base,
-		.metrics = &r->metrics,
+		.rng = s->rng,
+		.metrics = s->metrics,
+		.shown = &r->metrics,
 		.log = r->log,
 		.limits = api_limits_default(),
 		.stuck_after_ns = r->config.stuck_after_ns,
 		.version = EVCHARGE_VERSION,
 		.ready = add_checks,
-		.more_metrics = engine_metrics,
-		.user = r,
+		.more_metrics = more_metrics,
+		.user = s,
 	};
 
-	api_server_sink_init(&r->sink, r->server);
+	api_server_sink_init(&s->sink, s->server);
 	c.access[API_OUTLET] = r->policies[RUNTIME_OUTLET];
 	c.access[API_APP] = r->policies[RUNTIME_APP];
 	c.access[API_GATEWAY] = r->policies[RUNTIME_GATEWAY];
-	return api_new(&c, &r->api);
+	return api_new(&c, &s->api);
 }
 
 /* --- the gateway --- */
 
 static int authorize(void *user, const struct ev_uuid *outlet_id, const struct net_request *req)
 {
-	struct runtime *r = user;
+	struct runtime_side *s = user;
 	struct access_headers h = access_headers_of(req->headers, req->n_headers);
 
-	return access_status(access_device(&r->policies[RUNTIME_GATEWAY], &h, outlet_id));
+	return access_status(access_device(&s->runtime->policies[RUNTIME_GATEWAY], &h, outlet_id));
 }
 
-struct gateway_limits runtime_limits(const struct config *c)
+static ev_err open_gateway(struct runtime_side *s)
 {
-	return (struct gateway_limits){ .rate = (uint32_t)c->message_rate,
-					.burst = (uint32_t)c->message_burst };
-}
-
-static ev_err open_gateway(struct runtime *r)
-{
+	struct runtime *r = s->runtime;
+	struct runtime_settings settings = runtime_settings_of(&r->config);
 	struct gateway_config c = {
-		.server = r->server,
-		.loop = r->loop,
-		.host = r->host,
+		.server = s->server,
+		.loop = s->loop,
+		.host = s->host,
 		.clock = r->clock,
-		.rng = &r->rng.base,
+		.rng = s->rng,
 		.log = r->log,
-		.metrics = &r->metrics,
+		.metrics = s->metrics,
 		.max_devices = RUNTIME_MAX_DEVICES,
-		.max_outstanding = (uint32_t)r->config.max_outstanding,
-		.limits = runtime_limits(&r->config),
+		.max_outstanding = settings.max_outstanding,
+		.limits = settings.limits,
+		.rates = r->rates,
 		.backlog_silence_ms = 1000,
 		.backlog_max_ms = 5000,
 		.authorize = authorize,
 		.on_other = on_gateway_other,
-		.user = r,
+		.user = s,
 	};
 
-	return gateway_new(&c, &r->gateway);
+	return gateway_new(&c, &s->gateway);
+}
+
+ev_err runtime_side_open(struct runtime_side *s)
+{
+	ev_err e = open_api(s);
+
+	return e == EV_OK ? open_gateway(s) : e;
+}
+
+void runtime_side_close(struct runtime_side *s)
+{
+	gateway_free(s->gateway);
+	api_free(s->api);
+}
+
+struct runtime_settings runtime_settings_of(const struct config *c)
+{
+	return (struct runtime_settings){
+		.max_outstanding = (uint32_t)c->max_outstanding,
+		.max_per_address = (uint32_t)c->max_connections_per_address,
+		.limits = { .rate = (uint32_t)c->message_rate,
+			    .burst = (uint32_t)c->message_burst },
+		.drain_ms = c->drain_timeout_ns / EV_NS_PER_MS,
+	};
 }
 
 /* --- listening --- */
@@ -187,28 +212,44 @@ static void log_listening(struct runtime *r, enum runtime_listener l)
 	ev_info(r->log, "server.listening", EV_KZ("name", listener_names[l]), EV_KZ("url", url));
 }
 
-static ev_err listen_one(struct runtime *r, enum runtime_listener l, struct ev_fail *fail)
+static void fill_listener(const struct runtime *r, enum runtime_listener l,
+			  struct net_listener_config *c)
 {
 	const struct config *config = &r->config;
 	const struct config_address *a = address_of(r, l);
+
+	net_listener_config_init(c);
+	fill_limits(config, &c->limits);
+	c->name = listener_names[l];
+	c->address = strcmp(a->host, "localhost") == 0 ? "127.0.0.1" : a->host;
+	c->port = a->port;
+	if (config->tls_cert[0] != '\0') {
+		c->tls_cert = config->tls_cert;
+		c->tls_key = config->tls_key;
+	}
+}
+
+static void fill_gateway_listener(struct runtime_side *s, struct net_listener_config *c)
+{
+	fill_listener(s->runtime, RUNTIME_GATEWAY, c);
+	c->limits.send_buffer_bytes = GATEWAY_SEND_BUFFER;
+	c->quota = s->runtime->quota;
+	c->handlers = gateway_handlers();
+	c->user = s->gateway;
+}
+
+static ev_err listen_one(struct runtime *r, enum runtime_listener l, struct ev_fail *fail)
+{
 	struct net_listener_config c;
 	ev_err e;
 
-	net_listener_config_init(&c);
-	fill_limits(config, &c.limits);
-	c.name = listener_names[l];
-	c.address = strcmp(a->host, "localhost") == 0 ? "127.0.0.1" : a->host;
-	c.port = a->port;
-	if (config->tls_cert[0] != '\0') {
-		c.tls_cert = config->tls_cert;
-		c.tls_key = config->tls_key;
-	}
-	c.user = r;
-	c.handlers = l == RUNTIME_OUTLET ? &outlet_handlers : &app_handlers;
 	if (l == RUNTIME_GATEWAY) {
-		c.limits.send_buffer_bytes = GATEWAY_SEND_BUFFER;
-		c.handlers = gateway_handlers();
-		c.user = r->gateway;
+		fill_gateway_listener(&r->main, &c);
+		c.share = r->n_loops > 0 ? NET_SHARE_FIRST : NET_SHARE_NONE;
+	} else {
+		fill_listener(r, l, &c);
+		c.handlers = l == RUNTIME_OUTLET ? &outlet_handlers : &app_handlers;
+		c.user = r;
 	}
 	e = net_server_listen(r->server, &c, &r->listeners[l], fail);
 	if (e == EV_OK)
@@ -216,14 +257,30 @@ static ev_err listen_one(struct runtime *r, enum runtime_listener l, struct ev_f
 	return e;
 }
 
+ev_err runtime_side_join(struct runtime_side *s, struct ev_fail *fail)
+{
+	struct net_listener_config c;
+
+	fill_gateway_listener(s, &c);
+	c.share = NET_SHARE_JOIN;
+	c.port = net_listener_port(s->runtime->listeners[RUNTIME_GATEWAY]);
+	return net_server_listen(s->server, &c, &s->listener, fail);
+}
+
 ev_err runtime_listen(struct runtime *r, struct ev_fail *fail)
 {
 	ev_err e;
 
 	set_policies(r);
-	e = open_api(r);
-	if (e == EV_OK)
-		e = open_gateway(r);
+	r->main = (struct runtime_side){
+		.runtime = r,
+		.loop = r->loop,
+		.server = r->server,
+		.host = r->host,
+		.metrics = &r->metrics,
+		.rng = &r->rng.base,
+	};
+	e = runtime_side_open(&r->main);
 	if (e != EV_OK)
 		return ev_fail_set(fail, e, 0, "out of memory");
 	for (int l = 0; l < RUNTIME_LISTENERS && e == EV_OK; l++)

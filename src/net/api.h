@@ -63,7 +63,8 @@ struct api_config {
 	struct api_sink *sink;
 	struct ev_clock *clock;
 	struct ev_rng *rng;         /* of the loop's thread: new ids */
-	struct ev_metrics *metrics; /* may be NULL; shown by /metrics */
+	struct ev_metrics *metrics; /* may be NULL; its counters are added to it */
+	struct ev_metrics *shown;   /* what /metrics shows; NULL: the same */
 	struct ev_log *log;         /* may be NULL */
 	struct access_policy access[API_ROLE_COUNT];
 	struct api_limits limits;

@@ -156,12 +156,13 @@ void api_metrics_write(struct api *a, struct ev_buf *out)
 {
 	struct pump_snapshot s;
 	struct host_stats h = host_stats(a->c.host);
+	const struct ev_metrics *shown = a->c.shown != NULL ? a->c.shown : a->c.metrics;
 
 	host_pump_stats(a->c.host, &s);
 	metrics_head(out, "evcharge_build_info", "The version that runs.", "gauge");
 	metrics_u64(out, "evcharge_build_info", "version", a->c.version, 1);
-	if (a->c.metrics != NULL)
-		ev_metrics_write(a->c.metrics, out);
+	if (shown != NULL)
+		ev_metrics_write(shown, out);
 	write_pump(out, &s.pump);
 	write_host(out, &h);
 	write_outlets(out, &s.outlet);

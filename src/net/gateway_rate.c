@@ -1,6 +1,7 @@
 /* net/gateway_rate.c — see gateway_rate.h. */
 #include "net/gateway_rate.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define SHARDS 64U
@@ -13,6 +14,8 @@ struct shard {
 struct gateway_rates {
 	struct shard shards[SHARDS];
 	size_t n_shards; /* that are set up */
+	size_t max;
+	atomic_size_t n;
 };
 
 /* --- the shared ones --- */
@@ -28,6 +31,7 @@ ev_err gateway_rates_new(uint32_t max_devices, struct ev_rng *rng, struct gatewa
 
 	if (r == NULL)
 		return EV_NOMEM;
+	r->max = max_devices;
 	for (; r->n_shards < SHARDS; r->n_shards++) {
 		struct shard *s = &r->shards[r->n_shards];
 		uint64_t seed[2];
@@ -37,7 +41,7 @@ ev_err gateway_rates_new(uint32_t max_devices, struct ev_rng *rng, struct gatewa
 			return EV_NOMEM;
 		}
 		ev_rng_fill(rng, seed, sizeof(seed));
-		ev_map_init(&s->rates, max_devices, seed);
+		ev_map_init(&s->rates, 0, seed);
 	}
 	*out = r;
 	return EV_OK;
@@ -54,16 +58,11 @@ void gateway_rates_free(struct gateway_rates *r)
 	free(r);
 }
 
-/* Under the shard's lock. */
-static struct gateway_rate *find_or_make(struct shard *s, const struct ev_uuid *id,
-					 const struct gateway_bucket *fresh)
+static struct gateway_rate *make(struct shard *s, const struct ev_uuid *id,
+				 const struct gateway_bucket *fresh)
 {
-	struct gateway_rate *rate;
-	uintptr_t value;
+	struct gateway_rate *rate = calloc(1, sizeof(*rate));
 
-	if (ev_map_get(&s->rates, id->b, &value))
-		return (struct gateway_rate *)value;
-	rate = calloc(1, sizeof(*rate));
 	if (rate == NULL)
 		return NULL;
 	*rate = (struct gateway_rate){ .bucket = *fresh, .lock = &s->lock, .id = *id };
@@ -73,6 +72,23 @@ static struct gateway_rate *find_or_make(struct shard *s, const struct ev_uuid *
 	return NULL;
 }
 
+/* Under the shard's lock. */
+static struct gateway_rate *find_or_make(struct gateway_rates *r, struct shard *s,
+					 const struct ev_uuid *id,
+					 const struct gateway_bucket *fresh)
+{
+	struct gateway_rate *rate = NULL;
+	uintptr_t value;
+
+	if (ev_map_get(&s->rates, id->b, &value))
+		return (struct gateway_rate *)value;
+	if (atomic_fetch_add(&r->n, 1) < r->max)
+		rate = make(s, id, fresh);
+	if (rate == NULL)
+		atomic_fetch_sub(&r->n, 1);
+	return rate;
+}
+
 struct gateway_rate *gateway_rates_get(struct gateway_rates *r, const struct ev_uuid *id,
 				       const struct gateway_bucket *fresh)
 {
@@ -80,7 +96,7 @@ struct gateway_rate *gateway_rates_get(struct gateway_rates *r, const struct ev_
 	struct gateway_rate *rate;
 
 	pthread_mutex_lock(&s->lock);
-	rate = find_or_make(s, id, fresh);
+	rate = find_or_make(r, s, id, fresh);
 	if (rate != NULL)
 		rate->holders++;
 	pthread_mutex_unlock(&s->lock);
@@ -97,8 +113,10 @@ void gateway_rates_put(struct gateway_rates *r, struct gateway_rate *rate)
 	if (last)
 		ev_map_remove(&s->rates, rate->id.b, NULL);
 	pthread_mutex_unlock(&s->lock);
-	if (last)
+	if (last) {
+		atomic_fetch_sub(&r->n, 1);
 		free(rate);
+	}
 }
 
 /* --- the bucket --- */
