@@ -312,7 +312,8 @@ void runtime_stop(struct runtime *r)
 		return;
 	sd_notify(0, "STOPPING=1");
 	ev_info(r->log, "server.draining",
-		EV_KU64("connections", net_server_connections(r->server)));
+		EV_KU64("connections",
+			net_server_connections(r->server) + runtime_loops_devices(r)));
 	net_timer_cancel(r->loop, &r->tick_timer);
 	api_drain(r->main.api);
 	gateway_drain(r->main.gateway, on_devices_answered, r);

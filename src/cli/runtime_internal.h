@@ -121,7 +121,9 @@ bool runtime_loops_have_ended(struct runtime *r);
 /* Ends the threads, gives back what is under way, closes the connections; before the host goes. */
 void runtime_loops_end(struct runtime *r);
 void runtime_loops_free(struct runtime *r);
-/* Devices of each loop, for /metrics. */
+/* Devices connected to them. */
+uint64_t runtime_loops_devices(const struct runtime *r);
+/* Devices of each loop, the main one included, for /metrics. */
 void runtime_loops_metrics(struct runtime *r, struct ev_buf *out);
 /* How many loops in all serve devices on a machine with so many processors. */
 size_t runtime_loops_for(size_t processors);

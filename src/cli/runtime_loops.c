@@ -335,6 +335,15 @@ void runtime_loops_free(struct runtime *r)
 
 /* --- metrics --- */
 
+uint64_t runtime_loops_devices(const struct runtime *r)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < r->n_loops; i++)
+		n += gateway_connected(r->loops[i].side.gateway);
+	return n;
+}
+
 static void write_devices(struct ev_buf *out, const char *name, size_t loop,
 			  const struct gateway *g)
 {

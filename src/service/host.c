@@ -102,7 +102,7 @@ void host_put_event(struct host *h, const struct stored_event *e)
 	w->gathered->n_events++;
 }
 
-/* Before the group runs, so that no loop sends its commands on a connection that is replaced. */
+/* Before the group runs: they are the first of its batch. */
 static void put_arrivals(struct workers *w, size_t n_jobs)
 {
 	for (size_t i = 0; i < n_jobs; i++) {
@@ -116,6 +116,7 @@ static void put_arrivals(struct workers *w, size_t n_jobs)
 			return;
 		n->kind = NEWS_ARRIVAL;
 		n->arrival = j->arrival;
+		w->gathered->n_arrivals++;
 	}
 }
 
@@ -401,9 +402,7 @@ static void tell_one(struct host *h, const struct news *n)
 	const struct host_loop *l = &h->loop;
 
 	switch (n->kind) {
-	case NEWS_ARRIVAL:
-		if (l->on_arrival != NULL)
-			l->on_arrival(l->user, &n->arrival);
+	case NEWS_ARRIVAL: /* told before */
 		break;
 	case NEWS_COMMAND:
 		if (l->on_command != NULL)
@@ -416,12 +415,24 @@ static void tell_one(struct host *h, const struct news *n)
 	}
 }
 
+static void tell_arrivals(struct host *h)
+{
+	const struct host_loop *l = &h->loop;
+
+	for (size_t i = 0; i < h->reaped.n && l->on_arrival != NULL; i++) {
+		const struct news_batch *b = h->reaped.items[i];
+
+		for (size_t k = 0; k < b->n_arrivals; k++)
+			l->on_arrival(l->user, &b->items[k].arrival);
+	}
+}
+
 static void tell_news(struct host *h)
 {
 	for (size_t i = 0; i < h->reaped.n; i++) {
 		struct news_batch *b = h->reaped.items[i];
 
-		for (size_t k = 0; k < b->n; k++)
+		for (size_t k = b->n_arrivals; k < b->n; k++)
 			tell_one(h, &b->items[k]);
 		news_release(&h->workers->pool, b);
 	}
@@ -453,6 +464,7 @@ size_t host_reap(struct host *h)
 
 	take_all(h, &done, &answered);
 	n = done.n + answered.n;
+	tell_arrivals(h);
 	while ((node = ev_list_pop(&done)) != NULL) {
 		struct job *j = (struct job *)node;
 

@@ -1,5 +1,5 @@
 /*
- * service/host.h — the pump and the reader on threads of their own, behind one or more loop threads.
+ * service/host.h — the pump and the reader on threads of their own, behind one or more loops.
  *
  * A loop thread submits jobs and queries; they gather until `host_flush` (once a turn) hands the
  * whole batch to the writer thread, which runs all that waits as one group.  Answers, and the
@@ -38,7 +38,10 @@ struct host_loop {
 	/* On the loop thread, out of host_reap, in the order of the commits.  May be NULL. */
 	void (*on_command)(void *user, const struct device_command *c);
 	void (*on_event)(void *user, const struct stored_event *e);
-	/* Arrivals come before the commands of their group; with one loop there are none. */
+	/*
+	 * Arrivals come before all else that a host_reap gives, so that no command that was decided
+	 * later goes to a connection that is replaced; with one loop there are none.
+	 */
 	void (*on_arrival)(void *user, const struct arrival *a);
 	void *user;
 };

@@ -46,6 +46,7 @@ void news_release(struct news_pool *p, struct news_batch *batch)
 	if (atomic_fetch_sub(&batch->holders, 1) > 1)
 		return;
 	batch->n = 0;
+	batch->n_arrivals = 0;
 	batch->n_events = 0;
 	batch_free(atomic_exchange(&p->spare, batch));
 }

@@ -23,7 +23,8 @@ struct news {
 struct news_batch {
 	atomic_uint holders;
 	size_t n, cap;
-	size_t n_events; /* of the n */
+	size_t n_arrivals; /* the first of the n */
+	size_t n_events;   /* of the others */
 	struct news *items;
 };
 

@@ -372,7 +372,7 @@ static void events_go_to_those_that_want_them(void **state)
 	assert_string_equal(b->seen, "C");
 }
 
-static void an_arrival_comes_before_the_commands_of_its_group(void **state)
+static void an_arrival_comes_before_all_else(void **state)
 {
 	struct kit *k = *state;
 	struct side *a, *b;
@@ -388,7 +388,7 @@ static void an_arrival_comes_before_the_commands_of_its_group(void **state)
 	hear(b, 6);
 	hear(a, 3);
 	assert_string_equal(a->seen, "ACC");
-	assert_string_equal(b->seen, "DDDACC");
+	assert_string_equal(b->seen, "ADDDCC");
 	assert_int_equal(a->arrival.kind, ARRIVAL_SOCKET);
 	assert_true(ev_uuid_eq(&a->arrival.outlet_id, &k->f->outlet_id));
 	assert_int_equal(a->arrival.number, 1);
@@ -397,6 +397,25 @@ static void an_arrival_comes_before_the_commands_of_its_group(void **state)
 	hear(b, 7);
 	assert_int_equal(b->arrival.kind, ARRIVAL_POLL);
 	assert_int_equal(b->arrival.number, 2);
+}
+
+/* An old connection that looks for commands after the new one came must not send what it finds. */
+static void an_arrival_comes_before_answers_of_later_groups(void **state)
+{
+	struct kit *k = *state;
+	struct side *a, *b;
+
+	start(k, 2);
+	a = &k->sides[0];
+	b = &k->sides[1];
+	submit_look(b, ARRIVAL_SOCKET);
+	assert_true(settle(b));
+	submit_look(a, ARRIVAL_NONE);
+	host_flush(a->host);
+	submit_stranger(b, 1);
+	assert_true(settle(b));
+	hear(a, 3); /* it was late: all at once, or the command with the next */
+	assert_memory_equal(a->seen, "AD", 2);
 }
 
 static void with_one_side_nobody_is_told_of_arrivals(void **state)
@@ -529,7 +548,9 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(events_go_to_those_that_want_them, set_up,
 						tear_down),
-		cmocka_unit_test_setup_teardown(an_arrival_comes_before_the_commands_of_its_group,
+		cmocka_unit_test_setup_teardown(an_arrival_comes_before_all_else, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(an_arrival_comes_before_answers_of_later_groups,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(with_one_side_nobody_is_told_of_arrivals, set_up,
 						tear_down),
