@@ -15,6 +15,7 @@
 #include "engine/embedded/gather.h"
 #include "engine/embedded/internal.h"
 #include "engine/embedded/schema.h"
+#include "engine/embedded/steady.h"
 
 #define DEFAULT_ROWS 65536
 #define DEFAULT_PAGE_CACHE_KIB 32768
@@ -305,9 +306,20 @@ static ev_err load_seen(struct embedded *e, struct ev_fail *fail)
 	return ev_fail_set(fail, err, 0, "%s: identities: %s", e->path, ev_err_text(err));
 }
 
-static ev_err start(struct embedded *e, struct ev_fail *fail)
+static ev_err start_checkpoint(struct embedded *e, struct ev_fail *fail)
 {
 	struct sql_options o = embedded_sql_options(e, SQLITE_OPEN_READWRITE);
+	ev_err err = steady_new(e->vfs, &e->steady);
+
+	if (err != EV_OK)
+		return ev_fail_set(fail, err, 0, "%s: no file layer for it", e->path);
+	o.vfs = steady_name(e->steady);
+	o.page_cache_kib = 2048; /* a checkpoint copies, it hardly reads */
+	return checkpoint_start(&e->checkpoint, &o, e->o.no_threads, fail);
+}
+
+static ev_err start(struct embedded *e, struct ev_fail *fail)
+{
 	ev_err err = dirlock_take(e->dir, &e->lock_fd, fail);
 
 	if (err == EV_OK)
@@ -318,10 +330,8 @@ static ev_err start(struct embedded *e, struct ev_fail *fail)
 		err = load_seen(e, fail);
 	if (err == EV_OK)
 		err = timers_renew(e, fail);
-	if (err == EV_OK) {
-		o.page_cache_kib = 2048; /* a checkpoint copies, it hardly reads */
-		err = checkpoint_start(&e->checkpoint, &o, e->o.no_threads, fail);
-	}
+	if (err == EV_OK)
+		err = start_checkpoint(e, fail);
 	return err;
 }
 
@@ -376,6 +386,7 @@ void embedded_free(struct embedded *e)
 	if (e->sql.stmts != NULL)
 		sql_close(&e->sql);
 	gather_free(e->gather);
+	steady_free(e->steady);
 	cache_deinit(&e->outlets);
 	cache_deinit(&e->sessions);
 	bloom_deinit(&e->seen);

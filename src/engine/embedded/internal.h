@@ -63,6 +63,7 @@ struct embedded {
 	struct embedded_options o; /* dir and vfs point to the copies above */
 	int lock_fd;
 	struct gather *gather; /* the file layer of sql */
+	struct steady *steady; /* and of checkpoint */
 	struct sql sql;
 	struct checkpoint checkpoint;
 	uint64_t log_seen, log_limit; /* pages: at the last look; for the next checkpoint */
