@@ -378,18 +378,35 @@ ev_err outlet_service_replay_event(struct outlet_service *s, const struct chargi
 	return answer(&j->job, e);
 }
 
+/*
+ * A device acknowledges in order, so a command of the session behind the last acknowledged one is
+ * not acknowledged; where there are too many to see, neither.  Versions cannot be compared with the
+ * session's start: they only grow, and the clock may have been set back before it.
+ */
+static bool has_pending(const struct outlet *o, const struct device_command *commands, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (commands[i].has_session && ev_uuid_eq(&commands[i].session_id, &o->session_id))
+			return true;
+	}
+	return n == JOB_COMMANDS_MAX;
+}
+
 static ev_err fill_command_timer(struct outlet_service *s, const struct outlet *o,
 				 struct outlet_input *in)
 {
+	struct device_command commands[JOB_COMMANDS_MAX];
 	struct delivery d;
+	size_t n = 0;
 	ev_err e;
 
 	if (in->kind != OUTLET_IN_COMMAND_LAPSED)
 		return EV_OK;
 	e = s->store->ops->load_delivery(s->store, &o->id, &d);
-	/* The start's command is the row's first of this session: any later ack covers it. */
-	in->command.acknowledged = e == EV_OK &&
-				   d.acked_version >= (uint64_t)(o->start_ns / EV_NS_PER_MS);
+	if (e == EV_OK)
+		e = s->store->ops->load_commands(s->store, &o->id, d.acked_version, d.acked_index,
+						 INT64_MIN, commands, EV_ARRAY_LEN(commands), &n);
+	in->command.acknowledged = e == EV_OK && !has_pending(o, commands, n);
 	return e;
 }
 

@@ -246,6 +246,27 @@ static void an_acknowledged_start_stays(void **state)
 	assert_int_equal(fixture_outlet(f).state, OUTLET_CHARGING);
 }
 
+/* Versions only grow: those of an hour that was taken back are above the new session's start. */
+static void an_old_acknowledgement_does_not_cover_a_start_after_the_clock_was_set_back(void **state)
+{
+	struct pump_fixture *f = *state;
+	struct command_job ack = { .job = { .kind = JOB_COMMAND_ACK }, .outlet_id = f->outlet_id };
+
+	charge_by_tag(f);
+	ack.version = f->commands[0].version;
+	ack.index = f->commands[0].index;
+	fixture_run(f, &ack.job);
+	assert_int_equal(ack.job.verdict, VERDICT_APPLIED);
+	fixture_send(f, OUTLET_AVAILABLE, "", 0);
+	fixture_send(f, OUTLET_CABLE_PLUGGED, "", 0);
+	ev_clock_manual_set_wall(&f->clock, ev_clock_wall_ns(&f->clock.base) - 3600 * EV_NS_PER_S);
+	assert_int_equal(start_by_app(f).job.err, EV_OK);
+	assert_int_equal(fixture_outlet(f).state, OUTLET_CHARGING);
+	fixture_advance_s(f, 301);
+	fixture_tick(f);
+	assert_int_equal(fixture_outlet(f).state, OUTLET_CABLE_PLUGGED);
+}
+
 /* The second load of a tick, the first row that is due, cannot be read. */
 static ev_err corrupt_second_load(void *user, enum memory_point point)
 {
@@ -647,6 +668,7 @@ int main(void)
 		FLOW(garbage_and_unknown_outlets_become_dead_letters),
 		FLOW(a_start_that_is_never_acknowledged_is_taken_back),
 		FLOW(an_acknowledged_start_stays),
+		FLOW(an_old_acknowledgement_does_not_cover_a_start_after_the_clock_was_set_back),
 		FLOW(a_row_that_cannot_be_read_stops_no_other_outlets_timers),
 		FLOW(the_newest_command_reaches_a_device_that_never_acknowledges),
 		FLOW(an_acknowledgement_of_what_was_never_sent_changes_nothing),
