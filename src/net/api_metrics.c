@@ -125,6 +125,9 @@ static void write_outlets(struct ev_buf *b, const struct outlet_service_stats *s
 			s->timers);
 	metrics_counter(b, "evcharge_outlet_parked_total", "Inputs kept to be decided later.",
 			s->parked);
+	metrics_counter(b, "evcharge_outlet_unreadable_total",
+			"Times a row with a timer or input due could not be read and was skipped.",
+			s->unreadable);
 }
 
 static void write_app(struct ev_buf *b, const struct app_service_stats *s)

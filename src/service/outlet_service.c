@@ -433,9 +433,10 @@ static ev_err run_timer(struct outlet_service *s, const struct ev_uuid *id)
 #define TICK_MAX 256
 
 /* A row that cannot be read keeps its own timers from running, nobody else's. */
-static ev_err skip_unreadable(ev_err e, size_t *n_done)
+static ev_err skip_unreadable(struct outlet_service *s, ev_err e, size_t *n_done)
 {
 	*n_done += e == EV_OK;
+	s->stats.unreadable += e == EV_CORRUPT;
 	return e == EV_CORRUPT ? EV_OK : e;
 }
 
@@ -450,7 +451,7 @@ static ev_err tick_parked(struct outlet_service *s, const struct ev_uuid *outlet
 					      EV_ARRAY_LEN(parked), &n);
 
 	for (size_t i = 0; i < n && e == EV_OK; i++)
-		e = skip_unreadable(outlet_turn_parked(s, &parked[i], true), &n_done);
+		e = skip_unreadable(s, outlet_turn_parked(s, &parked[i], true), &n_done);
 	*more = *more || (n == EV_ARRAY_LEN(parked) && n_done > 0);
 	return e;
 }
@@ -466,7 +467,7 @@ ev_err outlet_service_tick(struct outlet_service *s, size_t max, bool *out_more)
 	max = max < TICK_MAX ? max : TICK_MAX;
 	e = s->store->ops->due_outlets(s->store, now_ns, due, max, &n);
 	for (size_t i = 0; i < n && e == EV_OK; i++)
-		e = skip_unreadable(run_timer(s, &due[i]), &n_done);
+		e = skip_unreadable(s, run_timer(s, &due[i]), &n_done);
 	*out_more = n == max && n_done > 0;
 	return e == EV_OK ? tick_parked(s, NULL, now_ns, out_more) : e;
 }

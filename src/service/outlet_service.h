@@ -24,6 +24,7 @@ struct outlet_service_stats {
 	uint64_t conflicts;
 	uint64_t timers;
 	uint64_t parked;
+	uint64_t unreadable; /* rows due that could not be read: skipped, at each tick */
 };
 
 struct outlet_service {

@@ -298,6 +298,7 @@ static void a_row_that_cannot_be_read_stops_no_other_outlets_timers(void **state
 	f->outlet_id = first;
 	one = fixture_outlet(f).state;
 	assert_true((one == OUTLET_CHARGING) != (other == OUTLET_CHARGING));
+	assert_int_equal(f->pump.outlet.stats.unreadable, 1);
 	fixture_tick(f);
 	assert_int_equal(fixture_outlet(f).state, OUTLET_CABLE_PLUGGED);
 }
