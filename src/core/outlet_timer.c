@@ -102,7 +102,8 @@ static void on_attach(struct outlet_step *s)
 	const struct ended_session *ended = step_find_recent(s, id);
 	struct charging_event *e;
 
-	if ((ended == NULL && !step_is_row_session(o, id)) ||
+	/* Negative only as a damaged file has it. */
+	if ((ended == NULL && !step_is_row_session(o, id)) || s->in->attach.mwh < 0 ||
 	    s->in->attach.mwh > o->unassigned_mwh) {
 		step_verdict(s, VERDICT_REFUSED, REASON_UNKNOWN_SESSION);
 		s->out->write = false;

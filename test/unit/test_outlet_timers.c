@@ -200,6 +200,7 @@ static const struct {
 	{ "not this outlet's", F_PLUGGED, UNKNOWN_SESSION, KWH, false, STAYS, 0 },
 	{ "refused", F_PLUGGED, REFUSED_SESSION, KWH, false, STAYS, 0 },
 	{ "more than there is", F_PLUGGED, BETA_SESSION, 4 * KWH + 1, false, STAYS, 0 },
+	{ "less than nothing", F_PLUGGED, BETA_SESSION, INT64_MIN, false, STAYS, 0 },
 };
 
 static void energy_is_attached_to_sessions_the_row_knows(void **state)
