@@ -3,7 +3,8 @@
  *
  * A row of Bloom filters, each for a stretch of time and a number of entries; a new one begins when
  * the newest is full or old, and one that has aged out is freed.  No memory before the first entry.
- * False positives: about one in two hundred after a million entries; no false negatives within `keep`.
+ * False positives: about one in two hundred after a million entries; no false negatives within
+ * `keep`.
  */
 #ifndef EV_EMBEDDED_BLOOM_H
 #define EV_EMBEDDED_BLOOM_H
