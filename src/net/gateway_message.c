@@ -1,97 +1,32 @@
 /* net/gateway_message.c — from the bytes of a message to a job, and from a job to its answer. */
-#include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/hash.h"
 #include "net/gateway_internal.h"
-
-/*
- * Identity (design section 5.2): the sender's messageId, or one that we stamp, and the canonical
- * body, so that an id that is used twice for two messages loses none of them.
- */
-static struct identity message_identity(struct gateway *g, const struct device_wire *wire)
-{
-	char body[DEVICE_JSON_MAX];
-	struct ev_buf b = ev_buf_over(body, sizeof(body));
-	const struct message_id *given = &wire->m.message_id;
-	struct ev_str parts[2] = { { given->s, given->n }, { NULL, 0 } };
-	struct identity id;
-
-	if (given->n == 0) {
-		ev_rng_fill(g->config.rng, id.b, sizeof(id.b));
-		return id;
-	}
-	device_canonical(wire, &b);
-	assert(!b.overflow);
-	parts[1] = ev_buf_str(&b);
-	ev_hash128(parts, 2, id.b);
-	return id;
-}
-
-/* What cannot be read is known by its bytes: the same again is one dead letter. */
-static struct identity garbage_identity(const struct ev_uuid *outlet, struct ev_str bytes)
-{
-	struct ev_str parts[2] = { { (const char *)outlet->b, sizeof(outlet->b) }, bytes };
-	struct identity id;
-
-	ev_hash128(parts, 2, id.b);
-	return id;
-}
-
-/* As much of the text as fits into cap bytes with its end, but no part of a character. */
-static void copy_text(char *out, size_t cap, const char *text)
-{
-	size_t n = strnlen(text, cap - 1);
-
-	while (n > 0 && !ev_utf8_valid(text, n))
-		n--;
-	memcpy(out, text, n);
-	out[n] = '\0';
-}
-
-static void fill_decoded(struct gateway *g, struct device_job *j, const struct device_wire *wire)
-{
-	j->id = message_identity(g, wire);
-	j->message = wire->m; /* the messageId is answered in any case */
-	j->decoded = false;
-	if (!ev_uuid_eq(&wire->m.outlet_id, &j->outlet_id)) {
-		j->why = REASON_WRONG_OUTLET;
-		ev_counter_inc(&g->n.wrong_outlet);
-	} else {
-		j->decoded = device_wire_check(wire, &j->message, &j->why) == EV_OK;
-	}
-}
+#include "service/message_job.h"
 
 struct device_job *gateway_message_job(struct gateway *g, const struct ev_uuid *id,
 				       struct ev_str bytes, const struct device_wire *wire,
 				       const struct json_error *error, size_t extra,
 				       void **out_extra)
 {
-	size_t before = (extra + 15) / 16 * 16;
-	size_t body_n = bytes.n < JOB_BODY_MAX ? bytes.n : JOB_BODY_MAX;
-	char *memory = malloc(before + sizeof(struct device_job) + body_n);
+	struct message_input in = {
+		.bytes = bytes,
+		.wire = wire,
+		.error = error,
+		.outlet_id = id,
+		.at_ns = ev_clock_wall_ns(g->config.clock),
+	};
 	struct device_job *j;
 
-	if (memory == NULL)
-		return NULL;
-	j = (struct device_job *)(void *)(memory + before);
-	memset(j, 0, sizeof(*j));
-	j->job.kind = JOB_DEVICE_MESSAGE;
-	j->job.at_ns = ev_clock_wall_ns(g->config.clock);
-	j->outlet_id = *id;
-	j->body_n = body_n;
-	if (body_n > 0)
-		memcpy(j->body, bytes.p, body_n);
-	if (wire != NULL) {
-		fill_decoded(g, j, wire);
-	} else {
-		j->id = garbage_identity(id, bytes);
-		j->why = REASON_UNDECODABLE;
-		copy_text(j->detail, sizeof(j->detail), error->text);
-		ev_counter_inc(&g->n.undecodable);
+	if (wire != NULL && wire->m.message_id.n == 0) {
+		in.has_id = true;
+		ev_rng_fill(g->config.rng, in.id.b, sizeof(in.id.b));
 	}
-	*out_extra = memory;
+	j = message_job_new(&in, extra, out_extra);
+	if (j != NULL && j->why == REASON_WRONG_OUTLET)
+		ev_counter_inc(&g->n.wrong_outlet);
+	if (j != NULL && j->why == REASON_UNDECODABLE)
+		ev_counter_inc(&g->n.undecodable);
 	return j;
 }
 
@@ -105,7 +40,7 @@ struct gateway_answer gateway_answer_of(const struct device_job *j)
 		.state = j->shown,
 	};
 
-	copy_text(a.detail, sizeof(a.detail), j->detail);
+	message_copy_text(a.detail, sizeof(a.detail), j->detail);
 	return a;
 }
 

@@ -27,7 +27,7 @@ static struct dead_letter message_letter(const struct device_job *j)
 	struct dead_letter d = {
 		.id = j->id,
 		.channel = INPUT_DEVICE_MESSAGE,
-		.has_outlet = true,
+		.has_outlet = !ev_uuid_is_nil(&j->outlet_id),
 		.outlet_id = j->outlet_id,
 		.at_ns = j->job.at_ns,
 		.reason = j->why,
@@ -53,12 +53,14 @@ static ev_err reject_unreadable(struct outlet_service *s, struct device_job *j)
 	return s->store->ops->commit(s->store, &u, 1, &result);
 }
 
-/* An outlet that does not exist has no state to show. */
+/* An outlet that does not exist, or that is not known, has no state to show. */
 static ev_err show_state(struct outlet_service *s, struct device_job *j)
 {
 	struct outlet o;
-	ev_err e = s->store->ops->load_outlet(s->store, &j->outlet_id, &o);
+	ev_err e = EV_NOTFOUND;
 
+	if (!ev_uuid_is_nil(&j->outlet_id))
+		e = s->store->ops->load_outlet(s->store, &j->outlet_id, &o);
 	j->has_state = e == EV_OK;
 	if (j->has_state)
 		j->shown = outlet_shown_state(&o);
