@@ -4,8 +4,9 @@
  * Reads see what was committed; they block, and run on a thread of their own, never on the one that
  * commits.  Rows come in a fixed order, a page at a time: `after` is the last row's key of the page
  * before.  A visitor returns false to stop; its row is borrowed for that call, in which it must not
- * call the engine.  Outlets and customers come in order of id; sessions of one start by id, highest
- * first.
+ * call the engine.  Outlets and customers come in order of id where the engine keeps one, else
+ * (aws) in one of its own; sessions of one start by id, highest first.  EV_UNSUPPORTED: the engine
+ * has no such list (aws: events are a stream, not a table).
  */
 #ifndef EV_PORT_QUERY_H
 #define EV_PORT_QUERY_H

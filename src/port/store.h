@@ -1,6 +1,6 @@
 /*
  * port/store.h — the unit of work: where aggregates, their effects and what belongs to them are
- * loaded and committed.  Adapters: engine/embedded (SQLite), engine/memory; engine/aws to come.
+ * loaded and committed.  Adapters: engine/embedded (SQLite), engine/memory, engine/aws (DynamoDB).
  *
  * A unit is one aggregate with the version it was decided from, its outgoing events and commands,
  * and keyed puts; it is committed whole or not at all.  Units committed between `begin` and `end`
@@ -11,8 +11,7 @@
  * calls absent (a flag is false, a count is lower, bytes after a tag's or text's end) loads as
  * zero.  Lists are cut at max, which is no error; ids and identities are ordered by their bytes.
  *
- * Calls block; they are made by one thread at a time.  An engine whose every commit is durable by
- * itself (aws) has empty groups.
+ * Calls block; they are made by one thread at a time.
  */
 #ifndef EV_PORT_STORE_H
 #define EV_PORT_STORE_H
@@ -34,12 +33,12 @@ enum put_kind {
 	PUT_DEAD_LETTER_STATUS, /* replayed or dropped; EV_NOTFOUND if there is none */
 	PUT_PARKED,             /* an input that waits, by identity: a repeat changes nothing */
 	PUT_UNPARK,             /* removes it; absent is fine */
-	PUT_UNASSIGNED,         /* new item, or the same item now attached: replaces it */
-	PUT_ATTACHMENT,         /* "the App added this item": EV_EXISTS if it was there */
-	PUT_CLAIM,              /* tag claim, replaces what is there */
-	PUT_UNCLAIM,            /* removes the claim of tag if customer_id holds it */
-	PUT_IDENTITY_BLOCK,     /* identities that rotate out of an outlet's row; none: skipped */
-	PUT_DELIVERY,           /* highest delivered, highest acknowledged command of an outlet */
+	PUT_UNASSIGNED,     /* new item, or the same now attached, which it stays: replaces it */
+	PUT_ATTACHMENT,     /* "the App added this item": EV_EXISTS if it was there */
+	PUT_CLAIM,          /* tag claim, replaces what is there */
+	PUT_UNCLAIM,        /* removes the claim of tag if customer_id holds it */
+	PUT_IDENTITY_BLOCK, /* identities that rotate out of an outlet's row; none: skipped */
+	PUT_DELIVERY,       /* highest delivered, highest acknowledged command of an outlet */
 };
 
 enum dead_letter_status { DEAD_LETTER_OPEN, DEAD_LETTER_REPLAYED, DEAD_LETTER_DROPPED };
@@ -145,7 +144,8 @@ struct store_ops {
 	/*
 	 * Makes the group durable and closes it, whatever the result.  EV_FULL (disk full), EV_IO,
 	 * EV_NOMEM: nothing of it took place, no touched aggregate survives in a cache.  EV_INVALID
-	 * without a group.
+	 * without a group.  On aws a part may have taken place, its rows each with all that belongs
+	 * to them (docs/decisions/0015); EV_CONFLICT: a row moved on, EV_BUSY, EV_TIMEOUT.
 	 */
 	ev_err (*end)(struct store *s) EV_NODISCARD;
 	/* Gives the open group up, as if `end` had failed.  Without a group: nothing. */
@@ -160,7 +160,10 @@ struct store_ops {
 			       struct session *out) EV_NODISCARD;
 	ev_err (*load_customer)(struct store *s, const struct ev_uuid *id,
 				struct customer *out) EV_NODISCARD;
-	/* tag in lower case. */
+	/*
+	 * tag as it was sent: claims are kept by the tag in lower case.  Without a claim an engine
+	 * may name a customer whose row carries the tag, with at_ns 0.
+	 */
 	ev_err (*load_claim)(struct store *s, const struct rfid_tag *tag,
 			     struct tag_claim *out) EV_NODISCARD;
 	/* Ids of the live sessions of an outlet, newest start first, then highest id. */

@@ -30,12 +30,12 @@ static ev_err commit(struct app_service *s, const struct customer *c, uint64_t e
 }
 
 /* EV_EXISTS: the tag is held by somebody else. */
-static ev_err check_tag(struct app_service *s, const struct rfid_tag *low,
+static ev_err check_tag(struct app_service *s, const struct rfid_tag *tag,
 			const struct ev_uuid *wants, int64_t now_ns)
 {
 	struct tag_claim claim;
 	struct customer holder;
-	ev_err e = s->store->ops->load_claim(s->store, low, &claim);
+	ev_err e = s->store->ops->load_claim(s->store, tag, &claim);
 	bool held;
 
 	if (e == EV_NOTFOUND)
@@ -63,7 +63,7 @@ ev_err app_service_customer_create(struct app_service *s, struct customer_job *j
 	int64_t now_ns = ev_clock_wall_ns(s->clock);
 	struct rfid_tag low = rfid_tag_lower(&j->tag);
 	struct keyed_put put = claim_put(PUT_CLAIM, &low, &j->customer_id, now_ns);
-	ev_err e = check_tag(s, &low, &j->customer_id, now_ns);
+	ev_err e = check_tag(s, &j->tag, &j->customer_id, now_ns);
 
 	if (e != EV_OK)
 		return answer(j, e);
@@ -131,7 +131,7 @@ ev_err app_service_customer_tag(struct app_service *s, struct customer_job *j)
 	ev_err e = s->store->ops->load_customer(s->store, &j->customer_id, &j->customer);
 
 	if (e == EV_OK)
-		e = check_tag(s, &low, &j->customer_id, now_ns);
+		e = check_tag(s, &j->tag, &j->customer_id, now_ns);
 	if (e != EV_OK)
 		return answer(j, e);
 	if (!rfid_tag_eq(&j->customer.tag, &low)) {

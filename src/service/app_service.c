@@ -113,10 +113,9 @@ static ev_err reject(struct event_turn *t, enum reason why)
 /* The customer who carries the tag: believed only if the row carries it.  EV_NOTFOUND: nobody. */
 static ev_err find_customer(struct app_service *s, const struct rfid_tag *tag, struct customer *out)
 {
-	struct rfid_tag low = rfid_tag_lower(tag);
 	struct tag_claim claim;
 	struct customer c;
-	ev_err e = s->store->ops->load_claim(s->store, &low, &claim);
+	ev_err e = s->store->ops->load_claim(s->store, tag, &claim);
 
 	if (e != EV_OK)
 		return e;

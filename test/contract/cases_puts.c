@@ -170,7 +170,7 @@ static void unparking_removes_the_input_and_may_find_none(struct contract *c)
 	struct ev_uuid outlet_id = id_of('o', 1);
 	struct identity id = identity_of('p', 1);
 	struct parked_input p = gen_parked(&c->gen, &id, &outlet_id, OUTLET_IN_DEVICE);
-	const struct keyed_put unpark = { PUT_UNPARK, .unpark = { .id = id } };
+	const struct keyed_put unpark = { PUT_UNPARK, .unpark = { id, outlet_id } };
 	struct text none = { .p = NULL };
 
 	contract_save_put(c, &unpark);
@@ -322,9 +322,24 @@ static void a_claim_replaces_the_one_before(struct contract *c)
 	assert_claim(c, &claims[0]);
 }
 
+static void a_claim_is_found_by_its_tag_however_it_is_spelt(struct contract *c)
+{
+	const struct tag_claim claim = { { 4, "04ab" }, id_of('c', 1), 100 };
+	static const struct rfid_tag spelt[] = { { 4, "04ab" }, { 4, "04AB" }, { 4, "04aB" } };
+
+	contract_save_put(c, &(struct keyed_put){ PUT_CLAIM, .claim = claim });
+	for (size_t i = 0; i < EV_ARRAY_LEN(spelt); i++) {
+		struct tag_claim found;
+
+		assert_int_equal(c->s->ops->load_claim(c->s, &spelt[i], &found), EV_OK);
+		assert_true(ev_uuid_eq(&found.customer_id, &claim.customer_id));
+		assert_true(rfid_tag_eq(&found.tag, &claim.tag));
+	}
+}
+
 static void only_its_holder_gives_a_claim_up(struct contract *c)
 {
-	struct tag_claim claim = { gen_tag(&c->gen), id_of('c', 1), 100 };
+	struct tag_claim claim = { { 6, "04a2\xc3\xa4" }, id_of('c', 1), 100 };
 	struct tag_claim other = claim;
 	struct tag_claim out;
 
@@ -443,6 +458,7 @@ static const struct contract_case cases[] = {
 	CASE(an_unassigned_item_becomes_attached),
 	CASE(an_item_is_added_by_the_app_once),
 	CASE(a_claim_replaces_the_one_before),
+	CASE(a_claim_is_found_by_its_tag_however_it_is_spelt),
 	CASE(only_its_holder_gives_a_claim_up),
 	CASE(identities_are_seen_by_their_outlet_only),
 	CASE(a_block_counts_as_soon_as_its_unit_is_committed),

@@ -30,9 +30,19 @@ struct contract_listener {
 	void *user;
 };
 
+/* What an engine does not promise. */
+#define CONTRACT_UNORDERED 1U /* outlets and customers come in an order of its own */
+#define CONTRACT_NO_EVENTS 2U /* events cannot be listed or counted afterwards */
+/*
+ * Effects are told row by row, in order within each; a command that was not told yet is replaced by
+ * a newer one.
+ */
+#define CONTRACT_EFFECTS_BY_ROW 4U
+
 /* All of them end the test when something fails. */
 struct contract_factory {
 	const char *name;
+	unsigned flags;
 	void *(*open)(const struct contract_env *env); /* an empty engine */
 	void (*reopen)(void *engine);                  /* closed and opened again */
 	void (*close)(void *engine);                   /* and all traces removed */
@@ -42,6 +52,7 @@ struct contract_factory {
 };
 extern const struct contract_factory contract_memory;
 extern const struct contract_factory contract_embedded;
+extern const struct contract_factory contract_aws;
 
 /* What a case works with. */
 struct contract {
@@ -88,6 +99,11 @@ void contract_save_put(struct contract *c, const struct keyed_put *p);
 struct outlet contract_new_outlet(struct contract *c, uint64_t n);
 struct session contract_new_session(struct contract *c, uint64_t n);
 struct customer contract_new_customer(struct contract *c, uint64_t n);
+
+static inline bool contract_is(const struct contract *c, unsigned flag)
+{
+	return (c->factory->flags & flag) != 0;
+}
 
 /* What is there now, the number of rows of each kind: for "nothing changed". */
 struct energy_books contract_books(struct contract *c);

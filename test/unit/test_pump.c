@@ -589,6 +589,41 @@ static void a_job_that_failed_is_not_answered_by_its_first_run(void **state)
 	assert_int_equal(fixture_books(f).n_dead_letters_open, 1);
 }
 
+/* Ends of groups that find a row moved on, as many as asked for. */
+static ev_err conflict_at_end(void *user, enum memory_point point)
+{
+	unsigned *left = user;
+
+	if (point != MEMORY_BEFORE_END || *left == 0)
+		return EV_OK;
+	--*left;
+	return EV_CONFLICT;
+}
+
+static void a_conflict_at_the_end_is_decided_again_but_not_for_ever(void **state)
+{
+	static const struct {
+		unsigned conflicts;
+		ev_err err;
+	} cases[] = { { 1, EV_OK }, { 15, EV_OK }, { 16, EV_CONFLICT } };
+	struct pump_fixture *f = *state;
+
+	for (unsigned i = 0; i < EV_ARRAY_LEN(cases); i++) {
+		struct device_job j = { .job = { .kind = JOB_DEVICE_MESSAGE } };
+		unsigned left = cases[i].conflicts;
+
+		j.outlet_id = f->outlet_id;
+		j.id.b[0] = (uint8_t)(i + 1);
+		j.why = REASON_UNDECODABLE;
+		memory_set_fault(f->memory, conflict_at_end, &left);
+		fixture_run(f, &j.job);
+		memory_set_fault(f->memory, NULL, NULL);
+		assert_int_equal(j.job.err, cases[i].err);
+		assert_int_equal(left, 0);
+		assert_int_equal(fixture_books(f).n_dead_letters_open, i + (j.job.err == EV_OK));
+	}
+}
+
 static void one_bad_job_of_a_group_costs_no_other(void **state)
 {
 	struct pump_fixture *f = *state;
@@ -681,6 +716,7 @@ int main(void)
 		FLOW(the_answer_to_a_plug_shows_what_became_of_the_tag_before_it),
 		FLOW(a_fault_at_any_call_leaves_nothing_half_done),
 		FLOW(a_job_that_failed_is_not_answered_by_its_first_run),
+		FLOW(a_conflict_at_the_end_is_decided_again_but_not_for_ever),
 		FLOW(one_bad_job_of_a_group_costs_no_other),
 		FLOW(an_erased_customer_leaves_sessions_without_a_person),
 		FLOW(a_replaced_tag_is_free_for_others),

@@ -12,9 +12,13 @@
  * written, so the usual input costs one write and no read.  At most `max_rows` are cached; a row
  * with a timer or with unsent effects stays, up to `max_pinned`.
  *
- * Which calls need which role: outlets, commands, deliveries, parked inputs: the outlet's; customers,
- * sessions, claims: the app's.  A store without the role answers EV_UNSUPPORTED to those loads
- * (app_service asks for an outlet and lets EV_UNSUPPORTED pass).
+ * Which calls need which role: outlets and identities: the outlet's; customers, sessions, claims:
+ * the app's.  A store without the role answers EV_UNSUPPORTED to those loads, but that load_outlet
+ * reads the row of the same account, uncached, and answers so only if it may not (app_service_start
+ * lets that pass, app_service_close does not).  Without the outlet role nothing is due or parked.
+ *
+ * A refusal by AWS is EV_IO here, as EV_DENIED is an answer to a person; aws_store_last_fail has it
+ * as EV_DENIED.
  */
 #ifndef EV_AWS_STORE_H
 #define EV_AWS_STORE_H
@@ -45,7 +49,12 @@ struct aws_store_config {
 	size_t max_pinned;   /* [200,000] */
 	int64_t timeout_ns;  /* of one `end` or load, [20 s] */
 	int64_t identity_ns; /* how long blocks are kept, [2 h] */
-	/* A gateway of this process wants the commands itself: after the write, before the sender. */
+	/* All parked inputs are asked for no more often than this, [10 s]. */
+	int64_t parked_poll_ns;
+	/* Whose parked inputs this store tries again; NULL: all. */
+	bool (*owns)(void *user, const struct ev_uuid *outlet_id);
+	void *owns_user;
+	/* A gateway of this process wants the commands: after the write, before the sender. */
 	void (*on_command)(void *user, const struct device_command *c);
 	void *user;
 };

@@ -176,8 +176,9 @@ static ev_err load_claim(struct store *s, const struct rfid_tag *tag, struct tag
 {
 	struct embedded *e = embedded_of(s);
 	struct sql_bind b = sql_bind(&e->sql, SQL_CLAIM_LOAD);
+	struct rfid_tag low = rfid_tag_lower(tag);
 
-	bind_tag(&b, tag);
+	bind_tag(&b, &low);
 	ev_err err = sql_next(&b);
 
 	if (err != EV_OK)

@@ -194,7 +194,9 @@ static ev_err load_customer(struct store *s, const struct ev_uuid *id, struct cu
 
 static ev_err load_claim(struct store *s, const struct rfid_tag *tag, struct tag_claim *out)
 {
-	return load_row(engine_of(s), TABLE_CLAIM, key_tag(tag), out, sizeof(*out));
+	struct rfid_tag low = rfid_tag_lower(tag);
+
+	return load_row(engine_of(s), TABLE_CLAIM, key_tag(&low), out, sizeof(*out));
 }
 
 static ev_err load_unassigned(struct store *s, const struct identity *id,

@@ -1,0 +1,6 @@
+#include "contract/contract.h"
+
+int main(void)
+{
+	return contract_run(&contract_aws);
+}

@@ -1,0 +1,6 @@
+#include "contract/differential.h"
+
+int main(void)
+{
+	return differential_run(&contract_aws);
+}
