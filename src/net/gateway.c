@@ -144,14 +144,26 @@ static void send_command(struct gateway_conn *c, const struct device_command *cm
 	ev_counter_inc(&c->g->n.commands);
 }
 
+/* The look that is under way may have read too early to find it. */
+static void miss_command(struct gateway_conn *c, const struct device_command *cmd)
+{
+	if (!is_above(cmd->version, cmd->index, c->missed_version, c->missed_index))
+		return;
+	c->missed_version = cmd->version;
+	c->missed_index = cmd->index;
+}
+
 void gateway_on_command(struct gateway *g, const struct device_command *c)
 {
 	struct gateway_device *d = gateway_device_find(g, &c->outlet_id);
 
 	if (d == NULL)
 		return;
+	d->n_told++;
 	if (d->conn != NULL && d->conn->phase == GATEWAY_LIVE)
 		send_command(d->conn, c);
+	else if (d->conn != NULL)
+		miss_command(d->conn, c);
 	if (d->poll.generation != 0)
 		gateway_poll_command(d, c);
 }
@@ -183,6 +195,18 @@ static void go_live(struct gateway_conn *c, const struct command_job *found)
 		send_command(c, &found->commands[i]);
 }
 
+/* Something came meanwhile that was not found: one look more finds it, or its reason is gone. */
+static bool take_missed(struct gateway_conn *c)
+{
+	bool missed = is_above(c->missed_version, c->missed_index, c->sent_version, c->sent_index);
+
+	c->missed_version = 0;
+	c->missed_index = 0;
+	return missed;
+}
+
+static void look_again(struct gateway_conn *c);
+
 static void on_look_done(struct job_owner *owner, struct job *j)
 {
 	struct look *l = (struct look *)owner;
@@ -200,6 +224,8 @@ static void on_look_done(struct job_owner *owner, struct job *j)
 		wait_for_backlog(c);
 	} else {
 		go_live(c, &l->job);
+		if (take_missed(c))
+			look_again(c);
 	}
 	free(l);
 }
@@ -223,6 +249,7 @@ static void submit_look(struct gateway_conn *c, struct look *l, enum gateway_pha
 	l->job.job.owner = &l->owner;
 	l->job.job.at_ns = ev_clock_wall_ns(g->config.clock);
 	l->job.outlet_id = c->id;
+	l->job.again = phase == GATEWAY_LOADING;
 	host_submit(g->config.host, &l->job.job);
 }
 
@@ -379,6 +406,8 @@ static void on_ws_close(void *user, struct net_handle ws, void *conn_user, unsig
 	held_remove(c);
 	if (d != NULL && d->conn == c) {
 		d->conn = NULL;
+		if (g->config.on_gone != NULL)
+			g->config.on_gone(g->config.user, &c->id);
 		gateway_device_release(d);
 	}
 	free(c);

@@ -40,6 +40,8 @@ struct gateway_config {
 	/* 0: the request may act for the outlet; else the HTTP status to refuse with. */
 	int (*authorize)(void *user, const struct ev_uuid *outlet_id,
 			 const struct net_request *req);
+	/* The last WebSocket of a device is gone; may be NULL. */
+	void (*on_gone)(void *user, const struct ev_uuid *outlet_id);
 	/* Requests that are not for /devices/… */
 	void (*on_other)(void *user, const struct net_request *req);
 	void *user;

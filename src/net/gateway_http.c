@@ -230,6 +230,7 @@ struct poll_look {
 	struct gateway_device *device;
 	struct net_handle request;
 	int64_t wait_ms; /* 0: its arrival ends no other poll */
+	uint64_t n_told; /* the device's when the look began */
 	struct command_job job;
 };
 
@@ -307,6 +308,19 @@ void gateway_on_gone(void *user, struct net_handle request, void *conn_user)
 	gateway_device_release(d);
 }
 
+/* What came while the look was under way may have come too late for it. */
+static bool look_again(struct poll_look *l)
+{
+	struct gateway_device *d = l->device;
+
+	if (l->n_told == d->n_told)
+		return false;
+	l->n_told = d->n_told;
+	l->job.again = true;
+	host_submit(d->g->config.host, &l->job.job);
+	return true;
+}
+
 static void on_poll_look_done(struct job_owner *owner, struct job *j)
 {
 	struct poll_look *l = (struct poll_look *)owner;
@@ -318,6 +332,8 @@ static void on_poll_look_done(struct job_owner *owner, struct job *j)
 		gateway_refuse(d->g, l->request, 503, "try again later");
 	else if (l->job.n > 0 || l->wait_ms == 0 || d->g->draining)
 		reply_commands(d->g, l->request, l->job.commands, l->job.n);
+	else if (look_again(l))
+		return;
 	else
 		begin_poll(d, l->request, l->job.arrival.number, l->wait_ms);
 	d->asking--;
@@ -359,6 +375,7 @@ static void get_commands(struct gateway *g, const struct net_request *req, struc
 	l->device = d;
 	l->request = req->handle;
 	l->wait_ms = wait_ms;
+	l->n_told = d->n_told;
 	l->job.job.kind = JOB_COMMANDS;
 	l->job.job.owner = &l->owner;
 	l->job.job.at_ns = ev_clock_wall_ns(g->config.clock);

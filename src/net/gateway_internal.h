@@ -30,6 +30,7 @@ struct gateway_device {
 	struct gateway_rate *rate;   /* `own`, or one of config.rates */
 	struct gateway_rate own;
 	unsigned asking; /* jobs that name it */
+	uint64_t n_told; /* commands that came for it */
 };
 
 /* One WebSocket; a replaced one lives until it is closed, and touches the device no more. */
@@ -45,6 +46,8 @@ struct gateway_conn {
 	int64_t heard_ms;
 	uint64_t sent_version; /* the newest command sent on it */
 	unsigned sent_index;
+	uint64_t missed_version; /* the newest that came while a look was under way */
+	unsigned missed_index;
 	uint32_t unanswered;
 	uint8_t phase;
 	uint8_t holds;

@@ -101,6 +101,7 @@ struct command_job {
 	unsigned index;
 	bool delivered_only;    /* ack: it was sent, not acknowledged */
 	struct arrival arrival; /* commands: who asks, if it is new; ARRIVAL_NONE */
+	bool again;             /* commands: a later look for a connection that has looked before */
 	size_t n;
 	struct device_command commands[JOB_COMMANDS_MAX];
 };

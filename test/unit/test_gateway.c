@@ -43,6 +43,7 @@ struct kit {
 	char outlet[EV_UUID_TEXT + 1];
 	char path[80]; /* of the outlet's WebSocket */
 	struct gate gate;
+	unsigned n_gone;
 	atomic_int failures; /* so many of the next groups fail */
 	bool drained;
 	struct client a, b;
@@ -596,6 +597,51 @@ static void commands_wait_while_the_store_fails(void **state)
 	assert_int_equal(atomic_load(&k->failures), 0);
 }
 
+/* Where commands and answers come by different threads, the look may have read too early. */
+static void a_command_that_came_during_the_look_is_looked_for_again(void **state)
+{
+	struct kit *k = *state;
+	char id[COMMAND_ID_TEXT + 1];
+	struct device_command c = { .version = INT64_MAX, .change = OUTLET_CHARGING };
+
+	start(k);
+	charge(k, &k->a, id);
+	disconnect(k, &k->a);
+	connect_device(k, &k->a);
+	wait_looks(k, 2); /* there is an old one: it waits for the backlog */
+	c.outlet_id = k->outlet_id;
+	gateway_on_command(k->gateway, &c);
+	expect_command(&k->a, "Charging", id);
+	wait_looks(k, 4);
+	send_message(k, &k->a, "m1", "Charging", TAG);
+	expect_answer(&k->a, "m1", "applied");
+	assert_int_equal(looks(k), 4);
+}
+
+static void count_gone(void *user, const struct ev_uuid *outlet_id)
+{
+	struct kit *k = user;
+
+	assert_true(ev_uuid_eq(outlet_id, &k->outlet_id));
+	k->n_gone++;
+}
+
+static void tells_when_a_devices_last_connection_is_gone(void **state)
+{
+	struct kit *k = *state;
+
+	k->config.on_gone = count_gone;
+	k->config.user = k;
+	start(k);
+	connect_device(k, &k->a);
+	connect_device(k, &k->b);
+	wait_metric(k, "devices_connected", 1);
+	assert_int_equal(k->n_gone, 0); /* it was replaced */
+	disconnect(k, &k->b);
+	wait_metric(k, "devices_connected", 0);
+	assert_int_equal(k->n_gone, 1);
+}
+
 static void a_device_that_cannot_be_sent_its_command_must_connect_again(void **state)
 {
 	struct kit *k = *state;
@@ -929,6 +975,8 @@ int main(void)
 		DEVICE(a_device_that_is_held_back_is_not_silent),
 		DEVICE(a_device_that_never_falls_silent_gets_its_commands_in_the_end),
 		DEVICE(commands_wait_while_the_store_fails),
+		DEVICE(a_command_that_came_during_the_look_is_looked_for_again),
+		DEVICE(tells_when_a_devices_last_connection_is_gone),
 		DEVICE(a_device_that_cannot_be_sent_its_command_must_connect_again),
 		DEVICE(acknowledgements_of_what_was_never_sent_are_ignored),
 		DEVICE(a_new_connection_replaces_the_old_whose_end_harms_nothing),
