@@ -16,7 +16,8 @@
 #define ARGS_OPTIONS_MAX 32
 #define ARGS_POSITIONAL_MAX 8
 
-enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 }; /* exit codes */
+/* Exit codes.  CLI_DIFFERS: done, but something is other than wanted (provision). */
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_DIFFERS = 3 };
 
 struct arg_option {
 	const char *name;  /* without the dashes */

@@ -17,6 +17,7 @@ int cmd_customer(int argc, char **argv);
 int cmd_deadletters(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_outlet(int argc, char **argv);
+int cmd_provision(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_session(int argc, char **argv);
 int cmd_simulate(int argc, char **argv);

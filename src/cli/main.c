@@ -25,6 +25,7 @@ static const struct subcommand subcommands[] = {
 	{ "events", cmd_events, "follow the charging events" },
 	{ "deadletters", cmd_deadletters, "list, replay or drop what could not be used" },
 	{ "backup", cmd_backup, "create, restore or verify a copy of the database" },
+	{ "provision", cmd_provision, "create the queues, streams and tables on AWS" },
 	{ "config", cmd_config, "print or check the settings, API tokens" },
 };
 
@@ -34,7 +35,7 @@ static void print_help(FILE *out)
 	for (size_t i = 0; i < EV_ARRAY_LEN(subcommands); i++)
 		fprintf(out, "  %-12s  %s\n", subcommands[i].name, subcommands[i].summary);
 	fprintf(out, "\n`evcharge COMMAND --help` tells more; `evcharge --version` the version.\n"
-		     "Exit codes: 0 done, 1 failed, 2 used wrongly.\n");
+		     "Exit codes: 0 done, 1 failed, 2 used wrongly, 3 differences (provision).\n");
 }
 
 static const char *subcommand_name(const void *user, size_t i)

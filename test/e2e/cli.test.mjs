@@ -172,7 +172,7 @@ describe('against a running server', () => {
   });
 
   test('every command explains itself', async () => {
-    const names = 'serve demo simulate outlet customer session send events deadletters backup config';
+    const names = 'serve demo simulate outlet customer session send events deadletters backup provision config';
     for (const name of names.split(' ')) {
       const r = await run([name, '--help']);
       assert.equal(r.code, 0, name);

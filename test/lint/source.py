@@ -27,10 +27,11 @@ FOREIGN = re.compile('|'.join([
     r'proxy\.golang\.' r'org', r'gh' r'cr\.io',
     r'/wo' r'rk/(main|shared)', r'/tmp/bu' r'ild', r'/ro' r'ot/', r'/ho' r'me/[a-z]+/',
 ]))
-TEXT = {'.c', '.h', '.py', '.mjs', '.js', '.jsx', '.ts', '.md', '.json', '.sh', '.build', '.txt',
-        '.proto', '.css', '.html', '.yml', '.yaml', '.sql', '.service', '.conf', '.ini', ''}
+TEXT = {'.c', '.h', '.py', '.mjs', '.cjs', '.js', '.jsx', '.ts', '.md', '.json', '.sh', '.build',
+        '.txt', '.proto', '.css', '.html', '.yml', '.yaml', '.sql', '.service', '.conf', '.ini',
+        '.tf', ''}
 DATA = ('test/fuzz/corpus/', 'test/vectors/')  # as they came from elsewhere
-SCRIPTS = {'.mjs', '.js', '.jsx', '.ts', '.css', '.html'}
+SCRIPTS = {'.mjs', '.cjs', '.js', '.jsx', '.ts', '.css', '.html'}
 WIDE = {'.md', '.json', '.svg'}  # prose and data have no columns
 
 
