@@ -7,7 +7,6 @@
 // Kinesis payload units of 25 KB, and DynamoDB's capacity units as DynamoDB itself reports them on each answer. The
 // original is a small imitation of its read-modify-write (test/e2e/original.mjs) that makes the calls it made. Both get
 // the same messages. Shard hours, storage and traffic are the same for both and left out.
-import { CreateTableCommand, waitUntilTableExists } from '@aws-sdk/client-dynamodb';
 import { spawnSync } from 'node:child_process';
 import http from 'node:http';
 import { performance } from 'node:perf_hooks';
@@ -63,7 +62,8 @@ class Meter {
     const answer = await this.#forward(req, service, body);
     if (service === 'sqs') this.sqs += Math.max(1, Math.ceil(Math.max(body.length, answer.body.length) / 65536));
     if (operation === 'PutRecords')
-      for (const r of request.Records) this.kinesisUnits += Math.ceil((Buffer.byteLength(r.Data, 'base64') + r.PartitionKey.length) / 25600);
+      for (const r of request.Records)
+        this.kinesisUnits += Math.ceil((Buffer.byteLength(r.Data, 'base64') + r.PartitionKey.length) / 25600);
     if (service === 'dynamodb') this.#capacity(operation, answer);
     delete answer.headers['x-amz-crc32']; // it would not fit the answer without the capacity
     res.writeHead(answer.status, { ...answer.headers, 'content-length': String(answer.body.length) });
@@ -79,7 +79,12 @@ class Meter {
 
   #forward(req, service, body) {
     const { hostname, port } = new URL(this.upstreams[service]);
-    const headers = { ...req.headers, host: `${hostname}:${port}`, 'content-length': String(body.length), connection: 'keep-alive' };
+    const headers = {
+      ...req.headers,
+      host: `${hostname}:${port}`,
+      'content-length': String(body.length),
+      connection: 'keep-alive',
+    };
     return new Promise((done, failed) => {
       const up = http.request({ hostname, port, method: 'POST', path: '/', headers, agent: this.agent }, (answer) => {
         const chunks = [];
@@ -98,8 +103,20 @@ class Meter {
   bill(messages) {
     const million = 1e6 / messages;
     const calls = Object.values(this.calls).reduce((a, b) => a + b, 0);
-    const price = this.sqs * PRICES.sqs + this.kinesisUnits * PRICES.kinesisUnit + this.writes * PRICES.write + this.reads * PRICES.read;
-    return { calls: calls * million, sqs: this.sqs * million, kinesisUnits: this.kinesisUnits * million, writes: this.writes * million, reads: this.reads * million, dollars: (price * million) / 1e6, byOperation: { ...this.calls } };
+    const price =
+      this.sqs * PRICES.sqs +
+      this.kinesisUnits * PRICES.kinesisUnit +
+      this.writes * PRICES.write +
+      this.reads * PRICES.read;
+    return {
+      calls: calls * million,
+      sqs: this.sqs * million,
+      kinesisUnits: this.kinesisUnits * million,
+      writes: this.writes * million,
+      reads: this.reads * million,
+      dollars: (price * million) / 1e6,
+      byOperation: { ...this.calls },
+    };
   }
 }
 
@@ -108,9 +125,11 @@ function* load(outlets, n) {
   for (let i = 0; i < n; i++) {
     const o = outlets[(i * 7919) % outlets.length];
     o.n = (o.n ?? 0) + 1;
-    if (o.n % 60 === 0) yield deviceMessage(o.id, 'DeviceRequestsStop', { rfidTag: o.tag, kwh: 0.001, n: o.n, messageId: `s${o.n}` });
+    if (o.n % 60 === 0)
+      yield deviceMessage(o.id, 'DeviceRequestsStop', { rfidTag: o.tag, kwh: 0.001, n: o.n, messageId: `s${o.n}` });
     else if (o.n % 60 === 1 && o.n > 1) yield deviceMessage(o.id, 'CablePlugged', { n: o.n, messageId: `p${o.n}` });
-    else if (o.n % 60 === 2 && o.n > 2) yield deviceMessage(o.id, 'DeviceRequestsCharging', { rfidTag: o.tag, n: o.n, messageId: `a${o.n}` });
+    else if (o.n % 60 === 2 && o.n > 2)
+      yield deviceMessage(o.id, 'DeviceRequestsCharging', { rfidTag: o.tag, n: o.n, messageId: `a${o.n}` });
     else yield deviceMessage(o.id, 'Charging', { rfidTag: o.tag, kwh: 0.001, n: o.n, messageId: `r${o.n}` });
   }
 }
@@ -126,7 +145,9 @@ async function fleet(world, server, n) {
   await world.send(...outlets.map((o) => deviceMessage(o.id, 'CablePlugged', { messageId: 'plug' })));
   const count = async (wanted) => (await world.rows(NAMES.outlets)).filter((r) => r.outletState === wanted).length;
   await until('all cables', async () => (await count('CablePlugged')) === n, 60_000);
-  await world.send(...outlets.map((o) => deviceMessage(o.id, 'DeviceRequestsCharging', { rfidTag: o.tag, messageId: 'ask' })));
+  await world.send(
+    ...outlets.map((o) => deviceMessage(o.id, 'DeviceRequestsCharging', { rfidTag: o.tag, messageId: 'ask' })),
+  );
   await until('all charging', async () => (await count('Charging')) === n, 120_000);
   await world.take('commands');
   return outlets;
@@ -150,11 +171,11 @@ async function settled(world, before, kwh, limitMs) {
 
 async function limit(world) {
   const TableName = 'limit';
-  await world.cloud.dynamodb.send(
-    new CreateTableCommand({ TableName, BillingMode: 'PAY_PER_REQUEST', AttributeDefinitions: [{ AttributeName: 'outletId', AttributeType: 'S' }], KeySchema: [{ AttributeName: 'outletId', KeyType: 'HASH' }] }),
-  );
-  await waitUntilTableExists({ client: world.cloud.dynamodb, maxWaitTime: 20, minDelay: 0.1, maxDelay: 0.2 }, { TableName });
-  const done = spawnSync(path.resolve(build, 'bench/bench_ddb'), [TableName, '500', '8000', String(IN_FLIGHT)], { env: { ...process.env, ...world.env }, encoding: 'utf8' });
+  await world.createTable(TableName, 'outletId');
+  const done = spawnSync(path.resolve(build, 'bench/bench_ddb'), [TableName, '500', '8000', String(IN_FLIGHT)], {
+    env: { ...process.env, ...world.env },
+    encoding: 'utf8',
+  });
   if (done.status !== 0) throw new Error(done.stderr);
   return Number(/rate (\d+)/.exec(done.stdout)[1]);
 }
@@ -170,10 +191,14 @@ async function ours(count, metered) {
     const rate = metered ? undefined : await limit(world);
     const env = {};
     if (metered) {
-      meter = await Meter.start({ sqs: world.env.AWS_ENDPOINT_URL_SQS, kinesis: world.env.AWS_ENDPOINT_URL_KINESIS, dynamodb: world.env.AWS_ENDPOINT_URL_DYNAMODB });
+      meter = await Meter.start({
+        sqs: world.env.AWS_ENDPOINT_URL_SQS,
+        kinesis: world.env.AWS_ENDPOINT_URL_KINESIS,
+        dynamodb: world.env.AWS_ENDPOINT_URL_DYNAMODB,
+      });
       for (const s of ['SQS', 'KINESIS', 'DYNAMODB']) env[`AWS_ENDPOINT_URL_${s}`] = meter.url;
     }
-    const servers = await Promise.all(Array.from({ length: count }, () => world.serve('outlet,app', { env, args: ['--log-level', 'warn'] })));
+    const servers = await Promise.all(Array.from({ length: count }, () => world.serve('outlet,app', { env })));
     const outlets = await fleet(world, servers[0], OUTLETS);
     const messages = [...load(outlets, MESSAGES)];
     meter?.reset();
@@ -190,14 +215,18 @@ async function ours(count, metered) {
 
 async function theirs() {
   const world = await AwsWorld.start();
-  const meter = await Meter.start({ sqs: world.env.AWS_ENDPOINT_URL_SQS, kinesis: world.env.AWS_ENDPOINT_URL_KINESIS, dynamodb: world.env.AWS_ENDPOINT_URL_DYNAMODB });
+  const meter = await Meter.start({
+    sqs: world.env.AWS_ENDPOINT_URL_SQS,
+    kinesis: world.env.AWS_ENDPOINT_URL_KINESIS,
+    dynamodb: world.env.AWS_ENDPOINT_URL_DYNAMODB,
+  });
   try {
     // The rows are made by ours, then the originals take over, each through the meter.
-    const server = await world.serve('outlet,app', { args: ['--log-level', 'warn'] });
+    const server = await world.serve('outlet,app', {});
     const outlets = await fleet(world, server, Math.min(OUTLETS, 50));
     await server.stop();
     const messages = [...load(outlets, ORIGINAL_MESSAGES)];
-    const metered = await world.clientsAt(meter.url);
+    const metered = world.cloud.clientsAt(meter.url);
     const outletSide = await OriginalOutletBackend.open(metered, 'LATEST');
     const appSide = await OriginalAppBackend.open(metered, 'LATEST');
     meter.reset();
@@ -230,16 +259,30 @@ function print(name, b) {
 
 const alone = await ours(1, false);
 const ratio = alone.perSecond / alone.limit;
-console.log(`${number(alone.perSecond)} device messages/s end to end, one process; the stand-in alone: ${number(alone.limit)} conditional writes/s; ratio ${ratio.toFixed(2)} (target 0.35)`);
+console.log(
+  `${number(alone.perSecond)} device messages/s end to end, one process; the stand-in alone: ${number(alone.limit)} conditional writes/s; ratio ${ratio.toFixed(2)} (target 0.35)`,
+);
 const one = (await ours(1, true)).bill;
 const two = (await ours(2, true)).bill;
 const original = (await theirs()).bill;
 console.log('\nPer million device messages, and US dollars at list prices:\n');
-console.log('| | calls | SQS requests | Kinesis units | write units | read units | $ |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |');
+console.log(
+  '| | calls | SQS requests | Kinesis units | write units | read units | $ |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |',
+);
 print('original', original);
 print('evcharge, one process', one);
 print('evcharge, two processes', two);
-for (const [name, b] of [['one process', one], ['two processes', two]])
-  console.log(`${name}: ${((100 * b.calls) / original.calls).toFixed(0)} % of the calls (target 20), ${((100 * b.dollars) / original.dollars).toFixed(0)} % of the price (target 70)`);
+for (const [name, b] of [
+  ['one process', one],
+  ['two processes', two],
+])
+  console.log(
+    `${name}: ${((100 * b.calls) / original.calls).toFixed(0)} % of the calls (target 20), ${((100 * b.dollars) / original.dollars).toFixed(0)} % of the price (target 70)`,
+  );
 console.log(`\nprices per million: ${JSON.stringify(PRICES)}`);
-for (const [name, b] of [['original', original], ['one process', one], ['two processes', two]]) console.log(`calls, ${name}: ${JSON.stringify(b.byOperation)}`);
+for (const [name, b] of [
+  ['original', original],
+  ['one process', one],
+  ['two processes', two],
+])
+  console.log(`calls, ${name}: ${JSON.stringify(b.byOperation)}`);

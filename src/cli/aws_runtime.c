@@ -9,7 +9,8 @@
 
 #define LANE_CONNECTIONS 4
 #define SENDER_CONNECTIONS 16
-#define QUEUE_MAX 20000 /* jobs waiting in the lanes before sources hold back */
+#define WORKER_RANDOM 18 /* characters of a random UUID in the name of a worker */
+#define QUEUE_MAX 20000  /* jobs waiting in the lanes before sources hold back */
 
 static_assert(CONFIG_ROLE_OUTLET == AWS_ROLE_OUTLET && CONFIG_ROLE_APP == AWS_ROLE_APP &&
 		      CONFIG_ROLE_GATEWAY == AWS_ROLE_GATEWAY,
@@ -68,7 +69,7 @@ static void name_worker(struct aws_runtime *r)
 	ev_buf_z(&b, "evcharge-");
 	ev_buf_z(&b, host);
 	ev_buf_char(&b, '-');
-	ev_buf_add(&b, text, 18);
+	ev_buf_str_add(&b, (struct ev_str){ text, WORKER_RANDOM });
 	r->worker_id[b.len] = '\0';
 }
 
@@ -87,6 +88,14 @@ static void name_gateway(struct aws_runtime *r)
 
 /* --- lanes --- */
 
+/* Parked inputs are tried again by the lane that their outlet falls on. */
+static bool is_own(void *user, const struct ev_uuid *outlet_id)
+{
+	const struct aws_lane_own *own = user;
+
+	return aws_lanes_place(outlet_id, own->n_lanes) == own->place;
+}
+
 static ev_err open_lane(struct aws_runtime *r, struct aws_lane_own *own, struct ev_fail *fail)
 {
 	struct aws_store_config c = aws_store_defaults();
@@ -96,6 +105,8 @@ static ev_err open_lane(struct aws_runtime *r, struct aws_lane_own *own, struct 
 		return e;
 	c.caller = aws_client_caller(own->client);
 	c.sender = r->sender;
+	c.owns = is_own;
+	c.owns_user = own;
 	c.resources = &r->resources;
 	c.clock = r->options.clock;
 	c.rules = r->options.rules;
@@ -126,17 +137,16 @@ static ev_err start_lanes(struct aws_runtime *r)
 
 static ev_err open_sender(struct aws_runtime *r, struct ev_fail *fail)
 {
+	struct aws_sender_shared_config c = aws_sender_shared_defaults();
 	ev_err e = aws_runtime_client(r, SENDER_CONNECTIONS, &r->sender_client, fail);
 
 	if (e != EV_OK)
 		return e;
-	e = aws_sender_shared_new(
-		&(struct aws_sender_shared_config){
-			.caller = aws_client_caller(r->sender_client),
-			.resources = &r->resources,
-			.clock = r->options.clock,
-		},
-		&r->sender);
+	c.caller = aws_client_caller(r->sender_client);
+	c.clock = r->options.clock;
+	c.stream = r->resources.event_stream;
+	c.queue = r->resources.commands_out;
+	e = aws_sender_shared_new(&c, &r->sender);
 	return e == EV_OK ? EV_OK : ev_fail_set(fail, e, 0, "sender: %s", ev_err_text(e));
 }
 
@@ -151,8 +161,11 @@ static ev_err open_lanes(struct aws_runtime *r, struct ev_fail *fail)
 	if (r->lane_owns == NULL)
 		return ev_fail_set(fail, EV_NOMEM, 0, "out of memory");
 	r->n_lane_owns = n;
-	for (size_t i = 0; i < n && e == EV_OK; i++)
+	for (size_t i = 0; i < n && e == EV_OK; i++) {
+		r->lane_owns[i].place = i;
+		r->lane_owns[i].n_lanes = n;
 		e = open_lane(r, &r->lane_owns[i], fail);
+	}
 	if (e != EV_OK)
 		return e;
 	e = start_lanes(r);
@@ -251,13 +264,19 @@ void aws_runtime_stop(struct aws_runtime *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
+void aws_runtime_quiet(struct aws_runtime *r)
+{
+	aws_runtime_stop(r);
+	aws_house_end(r);
+	aws_workers_join(r);
+}
+
 void aws_runtime_free(struct aws_runtime *r)
 {
 	if (r == NULL)
 		return;
-	aws_runtime_stop(r);
-	aws_house_end(r);
-	aws_workers_end(r);
+	aws_runtime_quiet(r);
+	aws_workers_free(r);
 	close_lanes(r);
 	if (r->query != NULL)
 		r->query->ops->free(r->query);

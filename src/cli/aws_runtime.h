@@ -42,7 +42,13 @@ EV_NODISCARD ev_err aws_runtime_new(const struct aws_runtime_options *o, struct 
 /* Begins to stop: receives and polls end, leases are released.  Does not wait. */
 void aws_runtime_stop(struct aws_runtime *r);
 
-/* Waits for what is in hand, at most for drain-timeout, then ends the threads. */
+/*
+ * Waits for what is in hand, at most for drain-timeout, and ends the threads that read: on_command
+ * is not called any more.  aws_runtime_run goes on working.
+ */
+void aws_runtime_quiet(struct aws_runtime *r);
+
+/* After the host, whose writer uses it. */
 void aws_runtime_free(struct aws_runtime *r);
 
 /* For the host's reader thread; owned by the runtime. */

@@ -41,6 +41,7 @@ struct aws_worker {
 struct aws_lane_own {
 	struct aws_client *client;
 	struct aws_store *store;
+	size_t place, n_lanes;
 };
 
 struct aws_runtime {
@@ -81,8 +82,9 @@ EV_NODISCARD ev_err aws_runtime_client(struct aws_runtime *r, unsigned max_in_fl
 
 /* EV_BUSY: no thread to be had. */
 EV_NODISCARD ev_err aws_workers_start(struct aws_runtime *r, struct ev_fail *fail);
-/* Tells them to stop, waits for them, frees them. */
-void aws_workers_end(struct aws_runtime *r);
+/* Waits for those that were told to stop. */
+void aws_workers_join(struct aws_runtime *r);
+void aws_workers_free(struct aws_runtime *r);
 
 EV_NODISCARD ev_err aws_house_start(struct aws_runtime *r, struct ev_fail *fail);
 void aws_house_end(struct aws_runtime *r);

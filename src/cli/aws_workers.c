@@ -228,13 +228,17 @@ ev_err aws_workers_start(struct aws_runtime *r, struct ev_fail *fail)
 	return e;
 }
 
-void aws_workers_end(struct aws_runtime *r)
+void aws_workers_join(struct aws_runtime *r)
 {
 	for (int k = 0; k < AWS_WORKERS; k++) {
 		if (r->workers[k].has_thread)
 			pthread_join(r->workers[k].thread, NULL);
 		r->workers[k].has_thread = false;
 	}
+}
+
+void aws_workers_free(struct aws_runtime *r)
+{
 	/* What they own may be in the lanes' hands still. */
 	aws_lanes_free(r->lanes);
 	r->lanes = NULL;

@@ -16,6 +16,7 @@
 #include "engine/aws/sender_direct.h"
 #include "engine/aws/store.h"
 
+#define SEND_TIMEOUT_NS (20 * EV_NS_PER_S)
 #define ROUNDS_MAX 20 /* over the table, until nothing is left */
 
 struct drain {
@@ -64,8 +65,8 @@ static ev_err open_all(struct drain *d)
 		e = aws_open_client(d->open, NULL, &d->client, d->fail);
 	if (e != EV_OK)
 		return e;
-	e = aws_sender_direct_new(aws_client_caller(d->client), &d->resources, d->clock,
-				  &d->sender);
+	e = aws_sender_direct_new(aws_client_caller(d->client), d->clock, &d->resources,
+				  SEND_TIMEOUT_NS, &d->sender);
 	if (e == EV_OK)
 		e = open_store(d);
 	return e == EV_OK ? EV_OK : ev_fail_set(d->fail, e, 0, "%s", ev_err_text(e));
@@ -197,8 +198,8 @@ int cmd_drain(int argc, char **argv)
 	int code;
 
 	if (cli_wants_help(argc, argv)) {
-		printf("evcharge drain --engine aws --role outlet|app [--force] [SETTING...]: sends the\n"
-		       "effects that rows still have, before another backend takes them over.\n"
+		printf("evcharge drain --engine aws --role outlet|app [--force] [SETTING...]: sends\n"
+		       "the effects that rows still have, before another backend takes them over.\n"
 		       "  --force  although a server swept the tables lately\n");
 		return settings_help();
 	}

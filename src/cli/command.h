@@ -14,6 +14,7 @@ int cmd_demo(int argc, char **argv);
 int cmd_backup(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_customer(int argc, char **argv);
+int cmd_drain(int argc, char **argv);
 int cmd_deadletters(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_outlet(int argc, char **argv);

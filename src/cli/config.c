@@ -120,7 +120,7 @@ static const struct config_key keys[] = {
 	{ "aws-receives", CONFIG_INTEGER, AT(aws_receives), "4", RANGE(1, 64),
 	  .help = "long polls in flight on the queue of device messages" },
 	{ "gateway-id", CONFIG_STRING, AT(gateway_id), "",
-	  .help = "names this gateway's own queue, 1 to 36 letters, digits, - and _; empty: random" },
+	  .help = "names this gateway's queue, 1 to 36 letters, digits, - and _; empty: random" },
 	{ "sweep-interval", CONFIG_DURATION, AT(sweep_interval_ns), "60s", RANGE(EV_NS_PER_S, DAY),
 	  .help = "how often one process looks for what ended processes left behind" },
 };

@@ -26,6 +26,7 @@ static const struct subcommand subcommands[] = {
 	{ "deadletters", cmd_deadletters, "list, replay or drop what could not be used" },
 	{ "backup", cmd_backup, "create, restore or verify a copy of the database" },
 	{ "provision", cmd_provision, "create the queues, streams and tables on AWS" },
+	{ "drain", cmd_drain, "send what rows on AWS still have, before another takes over" },
 	{ "config", cmd_config, "print or check the settings, API tokens" },
 };
 

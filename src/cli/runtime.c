@@ -25,6 +25,19 @@ static int64_t now_of(void *user)
 	return ev_clock_wall_ns(user);
 }
 
+/*
+ * Devices of somebody else's gateway never saw a denial: they get none, unless a person says so
+ * (design section 3, Commands).
+ */
+static bool feeds_others(const struct config *c)
+{
+	unsigned roles = 0;
+
+	return c->engine == CONFIG_ENGINE_AWS && config_roles(c, &roles) == EV_OK &&
+	       (roles & CONFIG_ROLE_GATEWAY) == 0 &&
+	       config_source_of(c, "notify-denials") == CONFIG_DEFAULT;
+}
+
 static struct outlet_rules rules_of(const struct config *c)
 {
 	struct outlet_rules rules = outlet_rules_default();
@@ -33,7 +46,7 @@ static struct outlet_rules rules_of(const struct config *c)
 	rules.command_timeout_ns = c->command_timeout_ns;
 	rules.stop_timeout_ns = c->stop_timeout_ns;
 	rules.stop_requires_tag = c->stop_requires_tag;
-	rules.notify_denials = c->notify_denials;
+	rules.notify_denials = c->notify_denials && !feeds_others(c);
 	rules.report_while_stopping = true;
 	/* A command must have lapsed before its start is taken back. */
 	if (rules.command_expiry_ns > rules.command_timeout_ns)
@@ -63,7 +76,32 @@ static struct embedded_retention retention_of(const struct config *c)
 					    .identities_ns = 2 * EV_NS_PER_HOUR };
 }
 
-static ev_err open_engine(struct runtime *r, struct ev_fail *fail)
+/* A device's command from the queue, on a thread of the engine's. */
+static void on_queued_command(void *user, const struct device_command *c)
+{
+	struct runtime *r = user;
+
+	host_tell_command(r->host, c);
+}
+
+static ev_err open_aws(struct runtime *r, struct ev_fail *fail)
+{
+	struct aws_runtime_options o = {
+		.config = &r->config,
+		.log = r->log,
+		.clock = r->clock,
+		.rules = rules_of(&r->config),
+		.on_command = on_queued_command,
+		.user = r,
+	};
+	ev_err e = aws_runtime_new(&o, &r->aws, fail);
+
+	if (e == EV_OK)
+		r->query = aws_runtime_query(r->aws);
+	return e;
+}
+
+static ev_err open_embedded(struct runtime *r, struct ev_fail *fail)
 {
 	const struct config *c = &r->config;
 	struct embedded_options o = {
@@ -82,6 +120,13 @@ static ev_err open_engine(struct runtime *r, struct ev_fail *fail)
 		return e;
 	embedded_set_listener(r->engine, &l);
 	return embedded_query_open(r->engine, &r->query, fail);
+}
+
+static ev_err open_engine(struct runtime *r, struct ev_fail *fail)
+{
+	if (r->config.engine == CONFIG_ENGINE_AWS)
+		return open_aws(r, fail);
+	return open_embedded(r, fail);
 }
 
 static bool all_failed(uint64_t groups, uint64_t failed)
@@ -192,10 +237,34 @@ static void flush(void *user)
 	host_flush(r->host);
 }
 
+static void run_on_aws(void *user, struct job **jobs, size_t n)
+{
+	struct runtime *r = user;
+
+	aws_runtime_run(r->aws, jobs, n);
+}
+
+static void use_aws(struct runtime *r, struct host_config *c)
+{
+	c->run = run_on_aws;
+	c->run_user = r;
+	c->clock = r->clock;
+}
+
+static void use_pump(struct runtime *r, struct host_config *c)
+{
+	struct outlet_rules rules = rules_of(&r->config);
+
+	pump_init(&r->pump, embedded_store(r->engine), r->clock, &r->writer_rng.base, &rules);
+	r->has_pump = true;
+	c->pump = &r->pump;
+	c->maintain = maintain;
+	c->maintain_user = r;
+}
+
 static ev_err start_host(struct runtime *r)
 {
 	struct host_config c = {
-		.pump = &r->pump,
 		.query = r->query,
 		.group_max = GROUP_MAX,
 		.queue_max = QUEUE_MAX,
@@ -204,16 +273,15 @@ static ev_err start_host(struct runtime *r)
 			  .on_event = on_event,
 			  .on_arrival = on_arrival,
 			  .user = r },
-		.maintain = maintain,
-		.maintain_user = r,
 	};
-	struct outlet_rules rules = rules_of(&r->config);
 	ev_err e = net_wake_new(r->loop, on_wake, r, &r->wake);
 
 	if (e != EV_OK)
 		return e;
-	pump_init(&r->pump, embedded_store(r->engine), r->clock, &r->writer_rng.base, &rules);
-	r->has_pump = true;
+	if (r->aws != NULL)
+		use_aws(r, &c);
+	else
+		use_pump(r, &c);
 	e = host_new(&c, &r->host);
 	r->flush_hook = (struct net_hook){ .fn = flush, .user = r };
 	if (e == EV_OK)
@@ -318,6 +386,8 @@ void runtime_stop(struct runtime *r)
 	api_drain(r->main.api);
 	gateway_drain(r->main.gateway, on_devices_answered, r);
 	runtime_loops_drain(r);
+	if (r->aws != NULL)
+		aws_runtime_stop(r->aws);
 }
 
 static void on_stop_signal(void *user)
@@ -358,8 +428,10 @@ static void reload_config(struct runtime *r)
 	api_set_stuck_after(r->main.api, r->config.stuck_after_ns);
 	settings = runtime_settings_of(&r->config);
 	gateway_set_limits(r->main.gateway, settings.max_outstanding, &settings.limits);
-	for (int l = 0; l < RUNTIME_LISTENERS; l++)
-		net_listener_set_max_per_address(r->listeners[l], settings.max_per_address);
+	for (int l = 0; l < RUNTIME_LISTENERS; l++) {
+		if (r->listeners[l] != NULL)
+			net_listener_set_max_per_address(r->listeners[l], settings.max_per_address);
+	}
 	leave_retention(r);
 	ev_info(r->log, "config.reloaded", EV_KU64("changed", diff.n_reloadable));
 }
@@ -501,6 +573,8 @@ void runtime_free(struct runtime *r)
 		net_server_free(r->server);
 		r->server = NULL;
 	}
+	if (r->aws != NULL)
+		aws_runtime_quiet(r->aws); /* its threads tell the host of commands */
 	host_free(r->host);
 	if (r->has_pump)
 		pump_deinit(&r->pump);
@@ -511,9 +585,10 @@ void runtime_free(struct runtime *r)
 	gateway_rates_free(r->rates);
 	net_wake_free(r->wake);
 	net_loop_free(r->loop);
-	if (r->query != NULL)
+	if (r->query != NULL && r->aws == NULL)
 		r->query->ops->free(r->query);
 	embedded_free(r->engine);
+	aws_runtime_free(r->aws);
 	credentials_free(r->credentials);
 	pthread_mutex_destroy(&r->lock);
 	free(r);

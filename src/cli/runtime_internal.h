@@ -7,6 +7,7 @@
 
 #include "base/metrics.h"
 #include "base/rng.h"
+#include "cli/aws_runtime.h"
 #include "cli/runtime.h"
 #include "engine/embedded/embedded.h"
 #include "net/access.h"
@@ -59,7 +60,8 @@ struct runtime {
 	struct access_policy policies[RUNTIME_LISTENERS];
 
 	struct credentials *credentials;
-	struct embedded *engine;
+	struct embedded *engine; /* one of these two is NULL */
+	struct aws_runtime *aws;
 	struct query *query;
 	struct pump pump;
 	bool has_pump;

@@ -1,4 +1,5 @@
 /* cli/runtime_listen.c — the three listeners, and who answers on them. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -78,8 +79,11 @@ static void add_checks(void *user, struct api_checks *c)
 	struct runtime_side *s = user;
 	struct runtime *r = s->runtime;
 
-	api_checks_add(c, "store",
-		       atomic_load(&r->store_failing) ? "commits fail: see the log" : NULL);
+	if (r->aws != NULL)
+		aws_runtime_checks(r->aws, c);
+	else
+		api_checks_add(c, "store",
+			       atomic_load(&r->store_failing) ? "commits fail: see the log" : NULL);
 	api_checks_add(c, "load", host_any_busy(s->host) ? "overloaded" : NULL);
 	api_checks_add(c, "running", r->draining ? "draining" : NULL);
 }
@@ -89,7 +93,10 @@ static void more_metrics(void *user, struct ev_buf *out)
 	struct runtime_side *s = user;
 
 	runtime_loops_metrics(s->runtime, out);
-	runtime_engine_metrics(s->runtime->engine, out);
+	if (s->runtime->aws != NULL)
+		aws_runtime_metrics(s->runtime->aws, out);
+	else
+		runtime_engine_metrics(s->runtime->engine, out);
 }
 
 static void set_policies(struct runtime *r)
@@ -140,6 +147,14 @@ static int authorize(void *user, const struct ev_uuid *outlet_id, const struct n
 	return access_status(access_device(&s->runtime->policies[RUNTIME_GATEWAY], &h, outlet_id));
 }
 
+static void on_device_gone(void *user, const struct ev_uuid *outlet_id)
+{
+	struct runtime_side *s = user;
+
+	if (s->runtime->aws != NULL)
+		aws_runtime_gone(s->runtime->aws, outlet_id);
+}
+
 static ev_err open_gateway(struct runtime_side *s)
 {
 	struct runtime *r = s->runtime;
@@ -159,6 +174,7 @@ static ev_err open_gateway(struct runtime_side *s)
 		.backlog_silence_ms = 1000,
 		.backlog_max_ms = 5000,
 		.authorize = authorize,
+		.on_gone = on_device_gone,
 		.on_other = on_gateway_other,
 		.user = s,
 	};
@@ -267,8 +283,13 @@ ev_err runtime_side_join(struct runtime_side *s, struct ev_fail *fail)
 	return net_server_listen(s->server, &c, &s->listener, fail);
 }
 
+static_assert(1U << RUNTIME_OUTLET == CONFIG_ROLE_OUTLET && 1U << RUNTIME_APP == CONFIG_ROLE_APP &&
+		      1U << RUNTIME_GATEWAY == CONFIG_ROLE_GATEWAY,
+	      "a listener for each role");
+
 ev_err runtime_listen(struct runtime *r, struct ev_fail *fail)
 {
+	unsigned roles = 0;
 	ev_err e;
 
 	set_policies(r);
@@ -283,8 +304,12 @@ ev_err runtime_listen(struct runtime *r, struct ev_fail *fail)
 	e = runtime_side_open(&r->main);
 	if (e != EV_OK)
 		return ev_fail_set(fail, e, 0, "out of memory");
-	for (int l = 0; l < RUNTIME_LISTENERS && e == EV_OK; l++)
-		e = listen_one(r, (enum runtime_listener)l, fail);
+	if (config_roles(&r->config, &roles) != EV_OK)
+		return ev_fail_set(fail, EV_INVALID, 0, "role = %s", r->config.role);
+	for (int l = 0; l < RUNTIME_LISTENERS && e == EV_OK; l++) {
+		if ((roles & (1U << l)) != 0)
+			e = listen_one(r, (enum runtime_listener)l, fail);
+	}
 	return e;
 }
 

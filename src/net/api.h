@@ -41,7 +41,7 @@ struct api_sink {
 };
 
 /* What /ready says: each check with NULL (it holds) or why not; texts are constant. */
-#define API_CHECKS_MAX 8
+#define API_CHECKS_MAX 16
 struct api_checks {
 	size_t n;
 	struct {

@@ -132,6 +132,8 @@ static void count(struct workers *w)
 {
 	const struct pump *p = w->config.pump;
 
+	if (p == NULL)
+		return;
 	pthread_mutex_lock(&w->lock);
 	w->counted.pump = p->stats;
 	w->counted.outlet = p->outlet.stats;
@@ -170,16 +172,45 @@ static void give_back(struct workers *w, size_t n)
 		news_release(&w->pool, news);
 }
 
+/* What host_tell_command posts: a job of no kind. */
+struct told {
+	struct job job; /* first */
+	struct device_command command;
+};
+
+static void take_told(struct workers *w, struct job *j)
+{
+	struct told *told = (struct told *)j;
+
+	host_put_command(w->sides[0], &told->command);
+	free(told);
+}
+
+static void run_batch(struct workers *w, size_t n)
+{
+	if (w->config.run != NULL)
+		w->config.run(w->config.run_user, w->batch, n);
+	else
+		pump_run(w->config.pump, w->batch, n);
+}
+
 static void run_some(struct workers *w, struct ev_list *jobs)
 {
 	size_t n = 0;
 	struct ev_node *node;
 
-	while (n < w->config.group_max && (node = ev_list_pop(jobs)) != NULL)
-		w->batch[n++] = (struct job *)node;
+	while (n < w->config.group_max && (node = ev_list_pop(jobs)) != NULL) {
+		struct job *j = (struct job *)node;
+
+		if (j->kind == JOB_COUNT)
+			take_told(w, j);
+		else
+			w->batch[n++] = j;
+	}
 	if (w->n_sides > 1)
 		put_arrivals(w, n);
-	pump_run(w->config.pump, w->batch, n);
+	if (n > 0)
+		run_batch(w, n);
 	atomic_fetch_add(&w->batches, 1);
 	if (n > atomic_load(&w->largest))
 		atomic_store(&w->largest, n);
@@ -188,7 +219,7 @@ static void run_some(struct workers *w, struct ev_list *jobs)
 
 static void maintain(struct workers *w)
 {
-	struct ev_clock *clock = w->config.pump->clock;
+	struct ev_clock *clock = w->config.pump != NULL ? w->config.pump->clock : w->config.clock;
 	int64_t mono_ns = ev_clock_mono_ns(clock);
 
 	if (w->config.maintain == NULL || mono_ns - w->maintained_ns < EV_NS_PER_S)
@@ -518,6 +549,20 @@ void host_want_events(struct host *h, bool want)
 		atomic_fetch_add(&h->workers->want_events, 1);
 	else
 		atomic_fetch_sub(&h->workers->want_events, 1);
+}
+
+void host_tell_command(struct host *h, const struct device_command *c)
+{
+	struct told *told = calloc(1, sizeof(*told));
+	struct ev_list list = { .first = NULL };
+
+	if (told == NULL)
+		return;
+	told->job.kind = JOB_COUNT;
+	told->command = *c;
+	ev_list_push(&list, &told->job.node);
+	if (ev_mailbox_post(&h->workers->jobs, &list) != EV_OK)
+		free(told); /* the host ends */
 }
 
 uint64_t host_next_arrival(struct host *h)

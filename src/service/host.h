@@ -47,11 +47,18 @@ struct host_loop {
 };
 
 struct host_config {
-	struct pump *pump;     /* borrowed; used by the writer thread alone until host_free */
-	struct query *query;   /* borrowed; used by the reader thread alone until host_free */
-	size_t group_max;      /* jobs in one group at most, e.g. 4096 */
-	size_t queue_max;      /* jobs waiting, of all loops, above which host_is_busy says yes */
-	struct host_loop loop; /* the first */
+	struct pump *pump; /* borrowed; used by the writer thread alone until host_free */
+	/*
+	 * In its place (pump NULL): runs n jobs on the writer thread and fills their answers; it
+	 * blocks as it likes.
+	 */
+	void (*run)(void *user, struct job **jobs, size_t n);
+	void *run_user;
+	struct ev_clock *clock; /* with run; else the pump's */
+	struct query *query;    /* borrowed; used by the reader thread alone until host_free */
+	size_t group_max;       /* jobs in one group at most, e.g. 4096 */
+	size_t queue_max;       /* jobs waiting, of all loops, above which host_is_busy says yes */
+	struct host_loop loop;  /* the first */
 	/* On the writer thread, between groups, at most once a second: retention and the like. */
 	void (*maintain)(void *user, int64_t now_ns);
 	void *maintain_user;
@@ -111,6 +118,12 @@ uint64_t host_next_arrival(struct host *h);
 /* For the engine's listener (writer thread, after the commit is durable, before `done`). */
 void host_put_command(struct host *h, const struct device_command *c);
 void host_put_event(struct host *h, const struct stored_event *e);
+
+/*
+ * A command that came from elsewhere than a group of ours.  Any thread; told to all sides soon.
+ * Without memory for it the device gets it when it connects again.
+ */
+void host_tell_command(struct host *h, const struct device_command *c);
 
 struct host_stats host_stats(const struct host *h); /* any thread */
 

@@ -66,8 +66,8 @@ EV_NODISCARD ev_err outlet_service_event(struct outlet_service *s, const struct 
 EV_NODISCARD ev_err outlet_service_tick(struct outlet_service *s, size_t max, bool *out_more);
 
 /*
- * The same of one outlet; *out_more: it may have another that is due.  For engines on which the rows
- * of several outlets are not written as one.
+ * The same of one outlet; *out_more: it may have another that is due.  For engines on which the
+ * rows of several outlets are not written as one.
  */
 EV_NODISCARD ev_err outlet_service_tick_one(struct outlet_service *s, const struct ev_uuid *id,
 					    bool *out_more);

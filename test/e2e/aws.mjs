@@ -1,9 +1,25 @@
 // What the tests of the aws engine share: stand-ins with everything provisioned, processes of ours in some roles, and
 // what is looked at from outside by the SDK.
 import assert from 'node:assert/strict';
-import { GetItemCommand, PutItemCommand, ScanCommand } from '@aws-sdk/client-dynamodb';
-import { GetRecordsCommand, GetShardIteratorCommand, ListShardsCommand, PutRecordsCommand } from '@aws-sdk/client-kinesis';
-import { DeleteMessageBatchCommand, GetQueueUrlCommand, ReceiveMessageCommand, SendMessageBatchCommand } from '@aws-sdk/client-sqs';
+import {
+  CreateTableCommand,
+  GetItemCommand,
+  PutItemCommand,
+  ScanCommand,
+  waitUntilTableExists,
+} from '@aws-sdk/client-dynamodb';
+import {
+  GetRecordsCommand,
+  GetShardIteratorCommand,
+  ListShardsCommand,
+  PutRecordsCommand,
+} from '@aws-sdk/client-kinesis';
+import {
+  DeleteMessageBatchCommand,
+  GetQueueUrlCommand,
+  ReceiveMessageCommand,
+  SendMessageBatchCommand,
+} from '@aws-sdk/client-sqs';
 import { randomUUID } from 'node:crypto';
 import { run, Server, until } from './harness.mjs';
 import { decodeEvent, NAMES } from './original.mjs';
@@ -13,7 +29,13 @@ export { NAMES };
 
 /** A row as plain values: numbers for N, strings for S, bytes for B. */
 export const plain = (item) =>
-  item && Object.fromEntries(Object.entries(item).map(([k, v]) => [k, v.N !== undefined ? Number(v.N) : (v.S ?? v.B ?? v.SS ?? v.BOOL ?? v.L ?? v.M)]));
+  item &&
+  Object.fromEntries(
+    Object.entries(item).map(([k, v]) => [
+      k,
+      v.N !== undefined ? Number(v.N) : (v.S ?? v.B ?? v.SS ?? v.BOOL ?? v.L ?? v.M),
+    ]),
+  );
 
 export class AwsWorld {
   /** options: of Cloud.start, and { provision: false } for an empty cloud. */
@@ -58,8 +80,22 @@ export class AwsWorld {
 
   // --- DynamoDB ---
 
+  async createTable(TableName, AttributeName) {
+    const key = {
+      AttributeDefinitions: [{ AttributeName, AttributeType: 'S' }],
+      KeySchema: [{ AttributeName, KeyType: 'HASH' }],
+    };
+    await this.cloud.dynamodb.send(new CreateTableCommand({ TableName, BillingMode: 'PAY_PER_REQUEST', ...key }));
+    await waitUntilTableExists(
+      { client: this.cloud.dynamodb, maxWaitTime: 20, minDelay: 0.1, maxDelay: 0.2 },
+      { TableName },
+    );
+  }
+
   async row(table, key, id) {
-    const { Item } = await this.cloud.dynamodb.send(new GetItemCommand({ TableName: table, Key: { [key]: { S: id } }, ConsistentRead: true }));
+    const { Item } = await this.cloud.dynamodb.send(
+      new GetItemCommand({ TableName: table, Key: { [key]: { S: id } }, ConsistentRead: true }),
+    );
     return plain(Item);
   }
 
@@ -75,7 +111,9 @@ export class AwsWorld {
     const items = [];
     let start;
     do {
-      const page = await this.cloud.dynamodb.send(new ScanCommand({ TableName: table, ExclusiveStartKey: start, ConsistentRead: true }));
+      const page = await this.cloud.dynamodb.send(
+        new ScanCommand({ TableName: table, ExclusiveStartKey: start, ConsistentRead: true }),
+      );
       items.push(...page.Items.map(plain));
       start = page.LastEvaluatedKey;
     } while (start);
@@ -92,8 +130,12 @@ export class AwsWorld {
   /** Device messages as another gateway, or the original's, would put them: objects, or text as it is. */
   async send(...messages) {
     for (let i = 0; i < messages.length; i += 10) {
-      const Entries = messages.slice(i, i + 10).map((m, n) => ({ Id: String(n), MessageBody: typeof m === 'string' ? m : JSON.stringify(m) }));
-      const { Failed = [] } = await this.cloud.sqs.send(new SendMessageBatchCommand({ QueueUrl: this.urls.messages, Entries }));
+      const Entries = messages
+        .slice(i, i + 10)
+        .map((m, n) => ({ Id: String(n), MessageBody: typeof m === 'string' ? m : JSON.stringify(m) }));
+      const { Failed = [] } = await this.cloud.sqs.send(
+        new SendMessageBatchCommand({ QueueUrl: this.urls.messages, Entries }),
+      );
       assert.deepEqual(Failed, []);
     }
   }
@@ -104,7 +146,12 @@ export class AwsWorld {
     const all = [];
     for (;;) {
       const { Messages = [] } = await this.cloud.sqs.send(
-        new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10, WaitTimeSeconds: 0, MessageAttributeNames: attributes ? ['All'] : undefined }),
+        new ReceiveMessageCommand({
+          QueueUrl,
+          MaxNumberOfMessages: 10,
+          WaitTimeSeconds: 0,
+          MessageAttributeNames: attributes ? ['All'] : undefined,
+        }),
       );
       if (Messages.length === 0) return all;
       const Entries = Messages.map((m, i) => ({ Id: String(i), ReceiptHandle: m.ReceiptHandle }));
@@ -134,7 +181,15 @@ export class AwsWorld {
       let { ShardIterator } = await this.cloud.kinesis.send(new GetShardIteratorCommand(at));
       while (ShardIterator) {
         const page = await this.cloud.kinesis.send(new GetRecordsCommand({ ShardIterator, Limit: 10000 }));
-        all.push(...page.Records.map((r) => ({ shard: ShardId, sequence: r.SequenceNumber, key: r.PartitionKey, data: Buffer.from(r.Data), at: r.ApproximateArrivalTimestamp })));
+        all.push(
+          ...page.Records.map((r) => ({
+            shard: ShardId,
+            sequence: r.SequenceNumber,
+            key: r.PartitionKey,
+            data: Buffer.from(r.Data),
+            at: r.ApproximateArrivalTimestamp,
+          })),
+        );
         ShardIterator = page.Records.length > 0 ? page.NextShardIterator : null;
       }
     }
@@ -149,7 +204,9 @@ export class AwsWorld {
 
   async putRecords(...datas) {
     const Records = datas.map((Data) => ({ Data, PartitionKey: randomUUID() }));
-    const { FailedRecordCount } = await this.cloud.kinesis.send(new PutRecordsCommand({ StreamName: NAMES.events, Records }));
+    const { FailedRecordCount } = await this.cloud.kinesis.send(
+      new PutRecordsCommand({ StreamName: NAMES.events, Records }),
+    );
     assert.equal(FailedRecordCount, 0);
   }
 }
@@ -157,5 +214,13 @@ export class AwsWorld {
 /** A device's message as the original's devices send it, without messageId; minute n of its day. */
 export function deviceMessage(outletId, outletStateChange, { rfidTag = '', kwh = 0, n = 0, ...more } = {}) {
   const at = (m) => new Date(Date.UTC(2026, 0, 1, 10, m)).toISOString().replace('.000Z', 'Z');
-  return { outletId, rfidTag, periodStart: at(n), periodEnd: at(n + 1), outletStateChange, powerConsumption: kwh, ...more };
+  return {
+    outletId,
+    rfidTag,
+    periodStart: at(n),
+    periodEnd: at(n + 1),
+    outletStateChange,
+    powerConsumption: kwh,
+    ...more,
+  };
 }

@@ -72,7 +72,10 @@ test('start by tag, reports, stop by tag, and the cable drawn', async () => {
   const request = deviceMessage(outletId, 'DeviceRequestsCharging', { rfidTag: tag, n: 1 });
 
   // The command, in the original's JSON with our messageId behind it.
-  assert.deepEqual({ ...command, messageId: undefined }, { ...request, outletStateChange: 'Charging', messageId: undefined });
+  assert.deepEqual(
+    { ...command, messageId: undefined },
+    { ...request, outletStateChange: 'Charging', messageId: undefined },
+  );
   assert.match(command.messageId, /^\S{1,64}$/);
   // The rows, as the original reads them.
   assert.match(sessionId, UUID);
@@ -98,14 +101,25 @@ test('start by tag, reports, stop by tag, and the cable drawn', async () => {
     initiator: 'OutletBackend',
     outletId,
     outletState: 'DeviceRequestsCharging',
-    recentSession: { rfidTag: tag, periodStart: request.periodStart, periodEnd: request.periodEnd, powerConsumption: 0 },
+    recentSession: {
+      rfidTag: tag,
+      periodStart: request.periodStart,
+      periodEnd: request.periodEnd,
+      powerConsumption: 0,
+    },
   });
   const approved = began.find((e) => e.initiator === 'AppBackend');
   assert.deepEqual(approved, {
     initiator: 'AppBackend',
     outletId,
     outletState: 'Charging',
-    recentSession: { sessionId, rfidTag: tag, periodStart: request.periodStart, periodEnd: request.periodEnd, powerConsumption: 0 },
+    recentSession: {
+      sessionId,
+      rfidTag: tag,
+      periodStart: request.periodStart,
+      periodEnd: request.periodEnd,
+      powerConsumption: 0,
+    },
   });
   const begun = began.find((e) => e.initiator === 'OutletBackend' && e.outletState === 'Charging');
   assert.equal(begun.recentSession.sessionId, sessionId);
@@ -121,7 +135,9 @@ test('start by tag, reports, stop by tag, and the cable drawn', async () => {
     return now.powerConsumption === 2.25 && now;
   });
   assert.equal(charged.totalPowerConsumption, 2.25);
-  assert.equal(charged.endTime, deviceMessage(outletId, 'Charging', { n: 3 }).periodEnd);
+  // When we got it: a device's clock decides nothing.
+  assert.match(charged.endTime, TIME);
+  assert.ok(Math.abs(Date.parse(charged.endTime) - Date.now()) < 60_000);
   await until('the sum in the session', async () => (await world.session(sessionId)).powerConsumption === 2.25);
 
   await world.send(deviceMessage(outletId, 'DeviceRequestsStop', { rfidTag: tag, kwh: 0.25, n: 4 }));
@@ -160,7 +176,10 @@ test('an unknown tag is denied by the app', async () => {
   assert.equal(denial.outletState, 'AppDeniesCharging');
   assert.equal(denial.recentSession.sessionId, undefined);
   assert.equal(denial.recentSession.rfidTag, 'nobody');
-  await until('the request is answered', async () => (await outletOf(outletSide, outletId)).outletState === 'CablePlugged');
+  await until(
+    'the request is answered',
+    async () => (await outletOf(outletSide, outletId)).outletState === 'CablePlugged',
+  );
   assert.equal((await world.outlet(outletId)).outletState, 'CablePlugged');
   // The devices of somebody else's gateway never saw a denial: none is sent to them.
   assert.deepEqual(await world.take('commands'), []);
@@ -171,7 +190,10 @@ test('start and stop by the app', async () => {
   const customer = await newCustomer(appSide, 'flow-3-tag');
   await world.send(deviceMessage(outletId, 'CablePlugged'));
   await state(outletId, 'CablePlugged');
-  const started = await call('POST', `${appSide.app}/api/chargers/start`, { customerId: customer.customerId, outletId });
+  const started = await call('POST', `${appSide.app}/api/chargers/start`, {
+    customerId: customer.customerId,
+    outletId,
+  });
   assert.equal(started.status, 201, started.text);
   assert.equal(started.body.state, 'AppRequestsCharging');
   const { sessionId } = started.body;
@@ -199,7 +221,10 @@ test('start and stop by the app', async () => {
 test('a start that the outlet cannot do is denied', async () => {
   const outletId = await newOutlet(outletSide); // no cable
   const customer = await newCustomer(appSide, 'flow-4-tag');
-  const { body } = await call('POST', `${appSide.app}/api/chargers/start`, { customerId: customer.customerId, outletId });
+  const { body } = await call('POST', `${appSide.app}/api/chargers/start`, {
+    customerId: customer.customerId,
+    outletId,
+  });
   await sessionIn(body.sessionId, 'DeviceDeniesCharging');
   assert.equal((await world.outlet(outletId)).outletState, 'Available');
   assert.equal((await world.outlet(outletId)).totalChargingSessions, 0);

@@ -11,9 +11,10 @@ const hmac = (key, data) => createHmac('sha256', key).update(data).digest();
 
 /** What Authorization should have been, by the specification of signature version 4; null if it is right. */
 export function wrongSignature(method, url, headers, body, secret) {
-  const parts = /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8})\/([^/]+)\/([^/]+)\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/.exec(
-    headers.authorization ?? '',
-  );
+  const parts =
+    /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8})\/([^/]+)\/([^/]+)\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/.exec(
+      headers.authorization ?? '',
+    );
   if (!parts) return `no signature: ${headers.authorization}`;
   const [, , day, region, service, signedNames, signature] = parts;
   const names = signedNames.split(';');
@@ -64,7 +65,12 @@ const BATCHES = {
 };
 
 function failSqs(answer, kept, dropped) {
-  const failed = dropped.map((e) => ({ Id: e.Id, Code: 'ServiceUnavailable', Message: 'ordered by the test', SenderFault: false }));
+  const failed = dropped.map((e) => ({
+    Id: e.Id,
+    Code: 'ServiceUnavailable',
+    Message: 'ordered by the test',
+    SenderFault: false,
+  }));
   return { ...answer, Failed: [...(answer.Failed ?? []), ...failed] };
 }
 
@@ -159,7 +165,8 @@ export class Proxy {
   async #apply(fault, call) {
     const { res, service } = call;
     if (fault === 'reset') return res.destroy();
-    if (fault === 'error') return this.#answer(res, this.random() < 0.5 ? 500 : 503, { __type: 'InternalFailure', message: 'ordered' });
+    if (fault === 'error')
+      return this.#answer(res, this.random() < 0.5 ? 500 : 503, { __type: 'InternalFailure', message: 'ordered' });
     if (fault === 'throttle') {
       const [type, status] = THROTTLES[service];
       return this.#answer(res, status, { __type: type, message: 'ordered by the test' });
@@ -184,7 +191,11 @@ export class Proxy {
     const entries = request[key];
     const dropped = entries.filter(() => this.random() < 0.5);
     const kept = entries.filter((e) => !dropped.includes(e));
-    let answer = { status: 200, headers: { 'content-type': call.req.headers['content-type'] }, body: '{"Records":[],"Successful":[]}' };
+    let answer = {
+      status: 200,
+      headers: { 'content-type': call.req.headers['content-type'] },
+      body: '{"Records":[],"Successful":[]}',
+    };
     if (kept.length > 0) answer = await this.#forward(call, Buffer.from(JSON.stringify({ ...request, [key]: kept })));
     if (answer.status !== 200) return this.#pass(call.res, answer);
     return this.#answer(call.res, 200, fail(JSON.parse(answer.body || '{}'), kept, dropped, entries));
@@ -212,7 +223,9 @@ export class Proxy {
         const chunks = [];
         answer.on('data', (c) => chunks.push(c));
         answer.on('error', failed);
-        answer.on('end', () => done({ status: answer.statusCode, headers: { ...answer.headers }, body: Buffer.concat(chunks) }));
+        answer.on('end', () =>
+          done({ status: answer.statusCode, headers: { ...answer.headers }, body: Buffer.concat(chunks) }),
+        );
       });
       up.on('error', failed);
       up.end(body);

@@ -3,8 +3,18 @@
 // after the other. Only what the swap tests need, and no better than it was.
 import { randomUUID } from 'node:crypto';
 import { BatchGetItemCommand, BatchWriteItemCommand, QueryCommand } from '@aws-sdk/client-dynamodb';
-import { GetRecordsCommand, GetShardIteratorCommand, ListShardsCommand, PutRecordsCommand } from '@aws-sdk/client-kinesis';
-import { DeleteMessageCommand, GetQueueUrlCommand, ReceiveMessageCommand, SendMessageBatchCommand } from '@aws-sdk/client-sqs';
+import {
+  GetRecordsCommand,
+  GetShardIteratorCommand,
+  ListShardsCommand,
+  PutRecordsCommand,
+} from '@aws-sdk/client-kinesis';
+import {
+  DeleteMessageCommand,
+  GetQueueUrlCommand,
+  ReceiveMessageCommand,
+  SendMessageBatchCommand,
+} from '@aws-sdk/client-sqs';
 import protobuf from 'protobufjs';
 
 const PREFIX = 'ev-charging_';
@@ -24,21 +34,30 @@ export const NAMES = {
   commands: `${PREFIX}outlet-backend-to-device_queue`,
 };
 
-const { root } = protobuf.parse(`
+const { root } = protobuf.parse(
+  `
   syntax = "proto3";
   message Timestamp { int64 seconds = 1; int32 nanos = 2; }
   message EventSessionProto { string sessionId = 1; string rfidTag = 2; Timestamp periodStart = 3; Timestamp periodEnd = 4; double powerConsumption = 5; }
   message ChargingEventProto { string initiator = 1; string outletId = 2; string outletState = 3; EventSessionProto recentSession = 4; }
-`, { keepCase: true });
+`,
+  { keepCase: true },
+);
 const Event = root.lookupType('ChargingEventProto');
 
 const stamp = (iso) => ({ seconds: Math.floor(Date.parse(iso) / 1000), nanos: (Date.parse(iso) % 1000) * 1e6 });
-const iso = (t) => new Date(Number(t.seconds ?? 0) * 1000 + Math.floor((t.nanos ?? 0) / 1e6)).toISOString().replace('.000Z', 'Z');
+const iso = (t) =>
+  new Date(Number(t.seconds ?? 0) * 1000 + Math.floor((t.nanos ?? 0) / 1e6)).toISOString().replace('.000Z', 'Z');
 
 /** { initiator, outletId, outletState, recentSession: { sessionId?, rfidTag, periodStart, periodEnd?, powerConsumption } } */
 export function encodeEvent(e) {
   const s = e.recentSession;
-  const session = { sessionId: s.sessionId ?? '', rfidTag: s.rfidTag, periodStart: stamp(s.periodStart), powerConsumption: s.powerConsumption };
+  const session = {
+    sessionId: s.sessionId ?? '',
+    rfidTag: s.rfidTag,
+    periodStart: stamp(s.periodStart),
+    powerConsumption: s.powerConsumption,
+  };
   if (s.periodEnd) session.periodEnd = stamp(s.periodEnd);
   return Buffer.from(Event.encode(Event.fromObject({ ...e, recentSession: session })).finish());
 }
@@ -47,7 +66,8 @@ export function encodeEvent(e) {
 export function decodeEvent(bytes) {
   const e = Event.decode(bytes);
   const s = e.recentSession;
-  if (!s?.periodStart || !['AppBackend', 'OutletBackend'].includes(e.initiator)) throw new Error('the original dies of this record');
+  if (!s?.periodStart || !['AppBackend', 'OutletBackend'].includes(e.initiator))
+    throw new Error('the original dies of this record');
   return {
     initiator: e.initiator,
     outletId: e.outletId,
@@ -64,8 +84,32 @@ export function decodeEvent(bytes) {
 
 const NUMBERS = new Set(['maxPower', 'powerConsumption', 'totalChargingSessions', 'totalPowerConsumption']);
 const FIELDS = {
-  [NAMES.outlets]: ['outletId', 'chargerGroupId', 'outletCode', 'address', 'maxPower', 'outletState', 'sessionId', 'rfidTag', 'startTime', 'endTime', 'powerConsumption', 'totalChargingSessions', 'totalPowerConsumption'],
-  [NAMES.sessions]: ['sessionId', 'customerId', 'rfidTag', 'outletId', 'outletState', 'purchaseChannel', 'startTime', 'endTime', 'powerConsumption'],
+  [NAMES.outlets]: [
+    'outletId',
+    'chargerGroupId',
+    'outletCode',
+    'address',
+    'maxPower',
+    'outletState',
+    'sessionId',
+    'rfidTag',
+    'startTime',
+    'endTime',
+    'powerConsumption',
+    'totalChargingSessions',
+    'totalPowerConsumption',
+  ],
+  [NAMES.sessions]: [
+    'sessionId',
+    'customerId',
+    'rfidTag',
+    'outletId',
+    'outletState',
+    'purchaseChannel',
+    'startTime',
+    'endTime',
+    'powerConsumption',
+  ],
   [NAMES.customers]: ['customerId', 'rfidTag', 'address', 'email', 'paymentMethod'],
 };
 const OPTIONAL = new Set(['sessionId', 'endTime']);
@@ -77,16 +121,19 @@ export class Rows {
   }
 
   async get(table, key, id) {
-    const answer = await this.dynamodb.send(new BatchGetItemCommand({ RequestItems: { [table]: { Keys: [{ [key]: { S: id } }] } } }));
+    const answer = await this.dynamodb.send(
+      new BatchGetItemCommand({ RequestItems: { [table]: { Keys: [{ [key]: { S: id } }] } } }),
+    );
     const item = answer.Responses[table][0];
     if (!item) throw new Error(`value with key AttrMap(Map(${key} -> String(${id}))) not found`);
     const row = {};
     for (const field of FIELDS[table]) {
       const value = item[field];
-      if (value === undefined && (OPTIONAL.has(field) && !(table === NAMES.sessions && field === 'sessionId'))) continue;
+      if (value === undefined && OPTIONAL.has(field) && !(table === NAMES.sessions && field === 'sessionId')) continue;
       if (value === undefined) throw new Error(`field '${field}' not found in Map(…)`);
       row[field] = NUMBERS.has(field) ? Number(value.N) : value.S;
-      if (row[field] === undefined || Number.isNaN(row[field])) throw new Error(`${table}.${field} has the wrong type: ${JSON.stringify(value)}`);
+      if (row[field] === undefined || Number.isNaN(row[field]))
+        throw new Error(`${table}.${field} has the wrong type: ${JSON.stringify(value)}`);
     }
     return row;
   }
@@ -96,12 +143,19 @@ export class Rows {
     const item = {};
     for (const field of FIELDS[table])
       if (row[field] !== undefined) item[field] = NUMBERS.has(field) ? { N: String(row[field]) } : { S: row[field] };
-    await this.dynamodb.send(new BatchWriteItemCommand({ RequestItems: { [table]: [{ PutRequest: { Item: item } }] } }));
+    await this.dynamodb.send(
+      new BatchWriteItemCommand({ RequestItems: { [table]: [{ PutRequest: { Item: item } }] } }),
+    );
   }
 
   async query(table, index, key, value) {
     const answer = await this.dynamodb.send(
-      new QueryCommand({ TableName: table, IndexName: index, KeyConditionExpression: `${key} = :v0`, ExpressionAttributeValues: { ':v0': { S: value } } }),
+      new QueryCommand({
+        TableName: table,
+        IndexName: index,
+        KeyConditionExpression: `${key} = :v0`,
+        ExpressionAttributeValues: { ':v0': { S: value } },
+      }),
     );
     return answer.Items;
   }
@@ -143,7 +197,9 @@ class Backend {
 
   async putEvent(initiator, outletId, outletState, recentSession) {
     const Data = encodeEvent({ initiator, outletId, outletState, recentSession });
-    await this.kinesis.send(new PutRecordsCommand({ StreamName: NAMES.events, Records: [{ Data, PartitionKey: randomUUID() }] }));
+    await this.kinesis.send(
+      new PutRecordsCommand({ StreamName: NAMES.events, Records: [{ Data, PartitionKey: randomUUID() }] }),
+    );
   }
 
   /** One failed handler is a dead letter, or only printed; it stops nothing. */
@@ -166,7 +222,14 @@ export class OriginalOutletBackend extends Backend {
 
   /** One turn: a message, if there is one, then the events of the other backend. How much it did. */
   async turn() {
-    const { Messages = [] } = await this.sqs.send(new ReceiveMessageCommand({ QueueUrl: this.queue, MaxNumberOfMessages: 1, WaitTimeSeconds: 0, VisibilityTimeout: 30 }));
+    const { Messages = [] } = await this.sqs.send(
+      new ReceiveMessageCommand({
+        QueueUrl: this.queue,
+        MaxNumberOfMessages: 1,
+        WaitTimeSeconds: 0,
+        VisibilityTimeout: 30,
+      }),
+    );
     for (const m of Messages) {
       await this.sqs.send(new DeleteMessageCommand({ QueueUrl: this.queue, ReceiptHandle: m.ReceiptHandle }));
       await this.attempt(() => this.#message(JSON.parse(m.Body)));
@@ -178,7 +241,8 @@ export class OriginalOutletBackend extends Backend {
 
   async #outlet(id, ...allowed) {
     const row = await this.rows.get(NAMES.outlets, 'outletId', id);
-    if (!allowed.includes(row.outletState)) throw new Error(`outlet state must be in one of { ${allowed.sort().join(', ')} }, is ${row.outletState}`);
+    if (!allowed.includes(row.outletState))
+      throw new Error(`outlet state must be in one of { ${allowed.sort().join(', ')} }, is ${row.outletState}`);
     return row;
   }
 
@@ -191,13 +255,34 @@ export class OriginalOutletBackend extends Backend {
   }
 
   async #message(m) {
-    const sum = (row) => ({ ...row, endTime: m.periodEnd, powerConsumption: row.powerConsumption + m.powerConsumption, totalPowerConsumption: row.totalPowerConsumption + m.powerConsumption });
-    const session = (row) => ({ sessionId: row.sessionId, rfidTag: row.rfidTag, periodStart: row.startTime, periodEnd: row.endTime, powerConsumption: row.powerConsumption });
-    if (m.outletStateChange === 'Available') return this.#put({ ...(await this.#outlet(m.outletId, 'CablePlugged')), outletState: 'Available' });
-    if (m.outletStateChange === 'CablePlugged') return this.#put({ ...(await this.#outlet(m.outletId, 'Available', 'ChargingFinished')), outletState: 'CablePlugged' });
+    const sum = (row) => ({
+      ...row,
+      endTime: m.periodEnd,
+      powerConsumption: row.powerConsumption + m.powerConsumption,
+      totalPowerConsumption: row.totalPowerConsumption + m.powerConsumption,
+    });
+    const session = (row) => ({
+      sessionId: row.sessionId,
+      rfidTag: row.rfidTag,
+      periodStart: row.startTime,
+      periodEnd: row.endTime,
+      powerConsumption: row.powerConsumption,
+    });
+    if (m.outletStateChange === 'Available')
+      return this.#put({ ...(await this.#outlet(m.outletId, 'CablePlugged')), outletState: 'Available' });
+    if (m.outletStateChange === 'CablePlugged')
+      return this.#put({
+        ...(await this.#outlet(m.outletId, 'Available', 'ChargingFinished')),
+        outletState: 'CablePlugged',
+      });
     if (m.outletStateChange === 'DeviceRequestsCharging') {
       await this.#outlet(m.outletId, 'CablePlugged');
-      return this.#tell(m, 'DeviceRequestsCharging', { rfidTag: m.rfidTag, periodStart: m.periodStart, periodEnd: m.periodEnd, powerConsumption: m.powerConsumption });
+      return this.#tell(m, 'DeviceRequestsCharging', {
+        rfidTag: m.rfidTag,
+        periodStart: m.periodStart,
+        periodEnd: m.periodEnd,
+        powerConsumption: m.powerConsumption,
+      });
     }
     if (m.outletStateChange === 'Charging') {
       await this.#outlet(m.outletId, 'CablePlugged', 'Charging'); // it looks twice: once to allow, once to change
@@ -223,10 +308,20 @@ export class OriginalOutletBackend extends Backend {
     }
     if (e.outletState === 'AppRequestsCharging' || e.outletState === 'Charging') {
       const row = await this.rows.get(NAMES.outlets, 'outletId', e.outletId);
-      if (e.outletState === 'AppRequestsCharging' && row.outletState !== 'CablePlugged') return this.#tell(e, 'DeviceDeniesCharging', s);
-      if (!['CablePlugged', 'Charging'].includes(row.outletState) || !s.sessionId) throw new Error(`cannot charge in ${row.outletState}`);
+      if (e.outletState === 'AppRequestsCharging' && row.outletState !== 'CablePlugged')
+        return this.#tell(e, 'DeviceDeniesCharging', s);
+      if (!['CablePlugged', 'Charging'].includes(row.outletState) || !s.sessionId)
+        throw new Error(`cannot charge in ${row.outletState}`);
       if (e.outletState === 'AppRequestsCharging') await this.#outlet(e.outletId, 'CablePlugged', 'Charging');
-      await this.#put({ ...row, outletState: 'Charging', rfidTag: s.rfidTag, sessionId: s.sessionId, startTime: new Date().toISOString(), powerConsumption: 0, totalChargingSessions: row.totalChargingSessions + 1 });
+      await this.#put({
+        ...row,
+        outletState: 'Charging',
+        rfidTag: s.rfidTag,
+        sessionId: s.sessionId,
+        startTime: new Date().toISOString(),
+        powerConsumption: 0,
+        totalChargingSessions: row.totalChargingSessions + 1,
+      });
       return this.#command(e, 'Charging');
     }
     if (e.outletState === 'AppRequestsStop') return this.#command(e, 'AppRequestsStop');
@@ -235,8 +330,17 @@ export class OriginalOutletBackend extends Backend {
 
   async #command(e, state) {
     const s = e.recentSession;
-    const body = { outletId: e.outletId, rfidTag: s.rfidTag, periodStart: s.periodStart, periodEnd: s.periodEnd ?? new Date().toISOString(), outletStateChange: state, powerConsumption: s.powerConsumption };
-    await this.sqs.send(new SendMessageBatchCommand({ QueueUrl: this.out, Entries: [{ Id: '0', MessageBody: JSON.stringify(body) }] }));
+    const body = {
+      outletId: e.outletId,
+      rfidTag: s.rfidTag,
+      periodStart: s.periodStart,
+      periodEnd: s.periodEnd ?? new Date().toISOString(),
+      outletStateChange: state,
+      powerConsumption: s.powerConsumption,
+    };
+    await this.sqs.send(
+      new SendMessageBatchCommand({ QueueUrl: this.out, Entries: [{ Id: '0', MessageBody: JSON.stringify(body) }] }),
+    );
   }
 }
 
@@ -254,7 +358,13 @@ export class OriginalAppBackend extends Backend {
   }
 
   async customer(rfidTag = randomUUID()) {
-    const row = { customerId: randomUUID(), rfidTag, address: 'Side Street 2', email: 'anna@example.org', paymentMethod: 'invoice' };
+    const row = {
+      customerId: randomUUID(),
+      rfidTag,
+      address: 'Side Street 2',
+      email: 'anna@example.org',
+      paymentMethod: 'invoice',
+    };
     await this.rows.put(NAMES.customers, row);
     return row;
   }
@@ -262,17 +372,38 @@ export class OriginalAppBackend extends Backend {
   /** Start and stop by the app's HTTP routes. */
   async start(customerId, outletId) {
     const customer = await this.rows.get(NAMES.customers, 'customerId', customerId);
-    const row = { sessionId: randomUUID(), customerId, rfidTag: customer.rfidTag, outletId, outletState: 'AppRequestsCharging', purchaseChannel: 'MobileApp', startTime: new Date().toISOString(), powerConsumption: 0 };
+    const row = {
+      sessionId: randomUUID(),
+      customerId,
+      rfidTag: customer.rfidTag,
+      outletId,
+      outletState: 'AppRequestsCharging',
+      purchaseChannel: 'MobileApp',
+      startTime: new Date().toISOString(),
+      powerConsumption: 0,
+    };
     await this.rows.put(NAMES.sessions, row);
-    await this.putEvent('AppBackend', outletId, 'AppRequestsCharging', { sessionId: row.sessionId, rfidTag: row.rfidTag, periodStart: row.startTime, powerConsumption: 0 });
+    await this.putEvent('AppBackend', outletId, 'AppRequestsCharging', {
+      sessionId: row.sessionId,
+      rfidTag: row.rfidTag,
+      periodStart: row.startTime,
+      powerConsumption: 0,
+    });
     return row;
   }
 
   async stop(sessionId) {
     const row = await this.rows.get(NAMES.sessions, 'sessionId', sessionId);
-    if (row.outletState !== 'Charging') throw new Error('outlet state must be in one of { Charging } in order to transition into AppRequestsStop');
+    if (row.outletState !== 'Charging')
+      throw new Error('outlet state must be in one of { Charging } in order to transition into AppRequestsStop');
     await this.rows.put(NAMES.sessions, { ...row, outletState: 'AppRequestsStop' });
-    await this.putEvent('AppBackend', row.outletId, 'AppRequestsStop', { sessionId, rfidTag: row.rfidTag, periodStart: row.startTime, periodEnd: row.endTime, powerConsumption: row.powerConsumption });
+    await this.putEvent('AppBackend', row.outletId, 'AppRequestsStop', {
+      sessionId,
+      rfidTag: row.rfidTag,
+      periodStart: row.startTime,
+      periodEnd: row.endTime,
+      powerConsumption: row.powerConsumption,
+    });
   }
 
   async #event(e) {
@@ -280,10 +411,22 @@ export class OriginalAppBackend extends Backend {
     if (e.outletState === 'DeviceRequestsCharging') return this.#request(e);
     if (!s.sessionId) throw new Error('no sessionId');
     const row = await this.rows.get(NAMES.sessions, 'sessionId', s.sessionId);
-    if (e.outletState === 'DeviceDeniesCharging') return this.rows.put(NAMES.sessions, { ...row, outletState: 'DeviceDeniesCharging' });
-    const allowed = e.outletState === 'Charging' ? ['AppRequestsCharging', 'Charging'] : ['AppRequestsStop', 'Charging', 'DeviceRequestsStop'];
-    if (!allowed.includes(row.outletState)) throw new Error(`outlet state must be in one of { ${allowed.join(', ')} } in order to transition into ${e.outletState}`);
-    await this.rows.put(NAMES.sessions, { ...row, outletState: e.outletState, endTime: s.periodEnd ?? new Date().toISOString(), powerConsumption: s.powerConsumption });
+    if (e.outletState === 'DeviceDeniesCharging')
+      return this.rows.put(NAMES.sessions, { ...row, outletState: 'DeviceDeniesCharging' });
+    const allowed =
+      e.outletState === 'Charging'
+        ? ['AppRequestsCharging', 'Charging']
+        : ['AppRequestsStop', 'Charging', 'DeviceRequestsStop'];
+    if (!allowed.includes(row.outletState))
+      throw new Error(
+        `outlet state must be in one of { ${allowed.join(', ')} } in order to transition into ${e.outletState}`,
+      );
+    await this.rows.put(NAMES.sessions, {
+      ...row,
+      outletState: e.outletState,
+      endTime: s.periodEnd ?? new Date().toISOString(),
+      powerConsumption: s.powerConsumption,
+    });
   }
 
   async #request(e) {
@@ -292,11 +435,24 @@ export class OriginalAppBackend extends Backend {
     if (!customer) return this.putEvent('AppBackend', e.outletId, 'AppDeniesCharging', s);
     const customerId = customer.customerId.S;
     const active = (await this.rows.query(NAMES.sessions, NAMES.byCustomer, 'customerId', customerId)).find(
-      (i) => i.outletId.S === e.outletId && LIVE.includes(i.outletState.S) && Date.parse(i.startTime.S) > Date.now() - 120_000,
+      (i) =>
+        i.outletId.S === e.outletId &&
+        LIVE.includes(i.outletState.S) &&
+        Date.parse(i.startTime.S) > Date.now() - 120_000,
     );
     const row = active
       ? await this.rows.get(NAMES.sessions, 'sessionId', active.sessionId.S)
-      : { sessionId: randomUUID(), customerId, rfidTag: s.rfidTag, outletId: e.outletId, outletState: 'Charging', purchaseChannel: 'OutletDevice', startTime: s.periodStart, endTime: s.periodEnd, powerConsumption: s.powerConsumption };
+      : {
+          sessionId: randomUUID(),
+          customerId,
+          rfidTag: s.rfidTag,
+          outletId: e.outletId,
+          outletState: 'Charging',
+          purchaseChannel: 'OutletDevice',
+          startTime: s.periodStart,
+          endTime: s.periodEnd,
+          powerConsumption: s.powerConsumption,
+        };
     await this.rows.put(NAMES.sessions, row);
     await this.putEvent('AppBackend', e.outletId, 'Charging', { ...s, sessionId: row.sessionId });
   }

@@ -113,20 +113,34 @@ export class Cloud {
     [c.sqsStandIn, c.kinesisStandIn, c.dynamodbStandIn] = c.standIns;
     const [sqs, kinesisUrl, dynamodb] = c.standIns.map((s) => s.url);
     c.env = awsEnv({ sqs, kinesis: kinesisUrl, dynamodb });
-    const common = {
-      region: REGION,
-      credentials: { accessKeyId: c.env.AWS_ACCESS_KEY_ID, secretAccessKey: c.env.AWS_SECRET_ACCESS_KEY },
-      maxAttempts: 3,
-    };
-    // The queue's URL names a host that does not exist: calls go to the endpoint.
-    c.sqs = new SQSClient({ ...common, endpoint: sqs, useQueueUrlAsEndpoint: false });
-    c.kinesis = new KinesisClient({ ...common, endpoint: kinesisUrl, requestHandler: new NodeHttpHandler() }); // not HTTP/2
-    c.dynamodb = new DynamoDBClient({ ...common, endpoint: dynamodb });
+    c.others = [];
+    Object.assign(c, c.#clients({ sqs, kinesis: kinesisUrl, dynamodb }));
     return c;
   }
 
+  #clients({ sqs, kinesis, dynamodb }) {
+    const common = {
+      region: REGION,
+      credentials: { accessKeyId: this.env.AWS_ACCESS_KEY_ID, secretAccessKey: this.env.AWS_SECRET_ACCESS_KEY },
+      maxAttempts: 3,
+    };
+    return {
+      // The queue's URL names a host that does not exist: calls go to the endpoint.
+      sqs: new SQSClient({ ...common, endpoint: sqs, useQueueUrlAsEndpoint: false }),
+      kinesis: new KinesisClient({ ...common, endpoint: kinesis, requestHandler: new NodeHttpHandler() }), // not HTTP/2
+      dynamodb: new DynamoDBClient({ ...common, endpoint: dynamodb }),
+    };
+  }
+
+  /** Clients of all three services at one address, such as a proxy's. */
+  clientsAt(url) {
+    const clients = this.#clients({ sqs: url, kinesis: url, dynamodb: url });
+    this.others.push(...Object.values(clients));
+    return clients;
+  }
+
   async stop() {
-    for (const client of [this.sqs, this.kinesis, this.dynamodb]) client?.destroy();
+    for (const client of [this.sqs, this.kinesis, this.dynamodb, ...(this.others ?? [])]) client?.destroy();
     await Promise.all(this.standIns.map((s) => s.stop()));
   }
 }

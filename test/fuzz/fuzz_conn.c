@@ -451,6 +451,8 @@ static void connect_client(struct world *w, size_t i)
 		return;
 	c->used = true;
 	fake_link_next(&c->link);
+	/* As the listener does for whom it accepts. */
+	CHECK(net_quota_take(w->listener->quota, peer.address, 0, 0) == NET_QUOTA_TAKEN);
 	CHECK(conn_new(w->listener, -1, &peer) == EV_OK);
 }
 

@@ -187,13 +187,13 @@ static void post(struct lane *l, struct job *j)
 	(void)e;
 }
 
-size_t aws_lanes_lane_of(const struct aws_lanes *l, const struct ev_uuid *id)
+size_t aws_lanes_place(const struct ev_uuid *id, size_t n_lanes)
 {
 	uint64_t half[2];
 
 	/* Ids are random for the most part; Fibonacci hashing spreads those that people chose. */
 	memcpy(half, id->b, sizeof(half));
-	return (size_t)(((half[0] ^ (half[1] << 1)) * 0x9e3779b97f4a7c15U) >> 32) % l->n;
+	return (size_t)(((half[0] ^ (half[1] << 1)) * 0x9e3779b97f4a7c15U) >> 32) % n_lanes;
 }
 
 void aws_lanes_submit(struct aws_lanes *l, struct job *j)
@@ -201,7 +201,7 @@ void aws_lanes_submit(struct aws_lanes *l, struct job *j)
 	struct ev_uuid key = job_key(j);
 
 	atomic_fetch_add(&l->waiting, 1);
-	post(&l->lanes[aws_lanes_lane_of(l, &key)], j);
+	post(&l->lanes[aws_lanes_place(&key, l->n)], j);
 }
 
 bool aws_lanes_is_busy(const struct aws_lanes *l)
@@ -243,7 +243,7 @@ ev_err aws_lanes_each(struct aws_lanes *l, aws_lane_fn fn, void *user)
 ev_err aws_lanes_on(struct aws_lanes *l, const struct ev_uuid *outlet_id, aws_lane_fn fn,
 		    void *user)
 {
-	return post_call(&l->lanes[aws_lanes_lane_of(l, outlet_id)], fn, user);
+	return post_call(&l->lanes[aws_lanes_place(outlet_id, l->n)], fn, user);
 }
 
 /* --- counting --- */

@@ -61,8 +61,8 @@ typedef void (*aws_lane_fn)(void *user, size_t lane, struct pump *pump, struct a
 EV_NODISCARD ev_err aws_lanes_each(struct aws_lanes *l, aws_lane_fn fn, void *user);
 EV_NODISCARD ev_err aws_lanes_on(struct aws_lanes *l, const struct ev_uuid *outlet_id,
 				 aws_lane_fn fn, void *user);
-/* The lane of an outlet. */
-size_t aws_lanes_lane_of(const struct aws_lanes *l, const struct ev_uuid *id);
+/* The lane, of so many, that an outlet's id falls on. */
+size_t aws_lanes_place(const struct ev_uuid *id, size_t n_lanes);
 
 /* Sums over all lanes, as of their last batches.  Any thread. */
 struct aws_lanes_stats {

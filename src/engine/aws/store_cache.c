@@ -368,7 +368,7 @@ static bool has_timer(const struct aws_row *r, const struct outlet_rules *rules,
 }
 
 void aws_cache_settle(struct row_cache *c, struct aws_row *r, const struct outlet_rules *rules,
-		  size_t max_pinned)
+		      size_t max_pinned)
 {
 	int64_t due_ns = 0;
 	bool timer = has_timer(r, rules, &due_ns);

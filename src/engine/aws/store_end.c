@@ -92,7 +92,7 @@ static void take_puts(struct aws_store *s)
 		if (!is_block && p->p.kind != PUT_PARKED)
 			continue;
 		r = aws_cache_find(&s->cache, ROW_OUTLET,
-			       is_block ? &p->p.block.outlet_id : &p->p.parked.outlet_id);
+				   is_block ? &p->p.block.outlet_id : &p->p.parked.outlet_id);
 		if (r == NULL || r->stale)
 			continue;
 		if (!is_block) {

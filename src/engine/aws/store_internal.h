@@ -208,7 +208,7 @@ struct aws_row *aws_cache_add(struct row_cache *c, enum row_kind kind, const str
 void cache_drop(struct row_cache *c, struct aws_row *r);
 /* After anything about the row has changed: is it pinned, unsent, due?  rules: of timers. */
 void aws_cache_settle(struct row_cache *c, struct aws_row *r, const struct outlet_rules *rules,
-		  size_t max_pinned);
+		      size_t max_pinned);
 /* Lets the oldest loose rows go. */
 void cache_trim(struct row_cache *c, size_t max_rows);
 /* Rows whose timer is due by then, earliest first, then lowest id; how many. */
