@@ -477,8 +477,16 @@ static ev_err parse_letter(struct ev_str text, struct keyed_put *out)
 		       : EV_CORRUPT;
 }
 
+/* An item that is not attached: it may have been, by somebody who came later. */
+static bool is_open_item(struct ev_str text)
+{
+	return memmem(text.p, text.n, "\"" OWN_PK_ITEM, sizeof(OWN_PK_ITEM)) != NULL &&
+	       memmem(text.p, text.n, "\"sessionId\"", 11) == NULL;
+}
+
 static ev_err add_after(struct aws_store *s, struct ddb_batch *b, struct ev_str text)
 {
+	struct ddb_change unless_attached = { .n_set = 0 };
 	struct staged_put put = { .late = true };
 	struct item_write write = { .put = &put };
 	struct json_writer w;
@@ -488,6 +496,10 @@ static ev_err add_after(struct aws_store *s, struct ddb_batch *b, struct ev_str 
 		w = ddb_batch_open(b, "PutItem", s->c.resources->items, "after", text.n + 512);
 		json_write_key(&w, "Item");
 		json_write_raw(&w, text);
+		if (is_open_item(text)) {
+			ddb_change_if_absent(&unless_attached, "sessionId");
+			ddb_change_write(&unless_attached, &w);
+		}
 		ddb_batch_shut(b, &w);
 		return EV_OK;
 	}

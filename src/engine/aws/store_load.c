@@ -27,18 +27,22 @@ static ev_err judge_own(struct aws_store *s, const struct own_key *key, ev_err e
 	return ddb_fail(&s->io, e, s->c.resources->items, is_tag ? "tag" : key->pk);
 }
 
-/* A text that some row carries, with this in it; empty: none. */
+/* A text that some row carries, with this in it, of an item the attached one; empty: none. */
 static struct ev_str find_carried(const struct aws_store *s, const char *what)
 {
+	struct ev_str found = { NULL, 0 };
+
 	for (const struct aws_row *r = s->cache.unsent; r != NULL; r = r->next_unsent) {
 		for (unsigned i = 0; r->extra.after != NULL && i < r->extra.after->n; i++) {
 			struct ev_str text = r->extra.after->of[i];
 
-			if (memmem(text.p, text.n, what, strlen(what)) != NULL)
-				return text;
+			if (memmem(text.p, text.n, what, strlen(what)) == NULL)
+				continue;
+			if (found.n == 0 || memmem(text.p, text.n, "\"sessionId\"", 11) != NULL)
+				found = text;
 		}
 	}
-	return (struct ev_str){ NULL, 0 };
+	return found;
 }
 
 /* --- rows --- */

@@ -4,9 +4,8 @@
 
 /*
  * Keyed puts, checked and taken into the group.  What an input leaves behind is written before the
- * row (dead letters, parked inputs, unassigned energy, claims, blocks, commands, live sessions): a
- * row that was written then misses nothing, and what is there without its row does no harm, since
- * the input comes again.
+ * row (dead letters, parked inputs, claims, blocks, commands, live sessions): a row that was written
+ * then misses nothing, and what is there without its row does no harm, since the input comes again.
  *
  * What says that something is done follows the row (attached energy, the status of a dead letter,
  * inputs no longer parked, claims given up): said before, a crash would leave it said and not done.
@@ -16,8 +15,7 @@
 static bool is_late(const struct keyed_put *p)
 {
 	return p->kind == PUT_DEAD_LETTER_STATUS || p->kind == PUT_UNPARK ||
-	       p->kind == PUT_UNCLAIM || p->kind == PUT_ATTACHMENT ||
-	       (p->kind == PUT_UNASSIGNED && p->unassigned.attached);
+	       p->kind == PUT_UNCLAIM || p->kind == PUT_ATTACHMENT || p->kind == PUT_UNASSIGNED;
 }
 
 static bool is_carried(const struct keyed_put *p)
