@@ -98,6 +98,28 @@ static void cuts_long_runs_of_one_outlet(void **state)
 	}
 }
 
+/* A request before its plug waits; nobody else comes by, so the tick has to refuse it. */
+static void ticks_what_is_parked_for_too_long(void **state)
+{
+	struct pump_fixture *f = *state;
+	size_t failed = 1;
+	struct parked_input parked;
+	size_t n = 0;
+
+	fixture_send(f, OUTLET_DEVICE_REQUESTS_CHARGING, "Tag-Anna", 0);
+	assert_int_equal(
+		f->pump.store->ops->load_parked(f->pump.store, NULL, INT64_MAX, &parked, 1, &n),
+		EV_OK);
+	assert_int_equal(n, 1);
+	fixture_advance_s(f, 31);
+	aws_lane_tick(&f->pump, 10, &failed);
+	assert_int_equal(failed, 0);
+	assert_int_equal(
+		f->pump.store->ops->load_parked(f->pump.store, NULL, INT64_MAX, &parked, 1, &n),
+		EV_OK);
+	assert_int_equal(n, 0);
+}
+
 /* A request that nobody answers lapses by the tick of its own outlet. */
 static void ticks_outlet_by_outlet(void **state)
 {
@@ -189,6 +211,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(runs_each_outlets_jobs_as_one_group_in_order,
 						fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(cuts_long_runs_of_one_outlet, fixture_setup,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(ticks_what_is_parked_for_too_long, fixture_setup,
 						fixture_teardown),
 		cmocka_unit_test_setup_teardown(ticks_outlet_by_outlet, fixture_setup,
 						fixture_teardown),

@@ -6,6 +6,8 @@
 #include "engine/aws/lanes.h"
 #include "service/job_key.h"
 
+#define PARKED_AT_ONCE 32 /* parked inputs that a tick looks at */
+
 struct keyed_job {
 	struct ev_uuid key;
 	size_t place;
@@ -65,6 +67,32 @@ static ev_err tick_outlet(struct pump *pump, const struct ev_uuid *id)
 	return t.job.err;
 }
 
+static bool is_among(const struct ev_uuid *of, size_t n, const struct ev_uuid *id)
+{
+	size_t i = 0;
+
+	while (i < n && !ev_uuid_eq(&of[i], id))
+		i++;
+	return i < n;
+}
+
+/* Outlets whose parked inputs have waited long enough, behind those whose timer is due. */
+static size_t add_parked(struct pump *pump, struct ev_uuid *due, size_t n, size_t max)
+{
+	struct parked_input parked[PARKED_AT_ONCE];
+	struct store *store = pump->store;
+	size_t n_parked = 0;
+
+	if (store->ops->load_parked(store, NULL, ev_clock_wall_ns(pump->clock), parked,
+				    PARKED_AT_ONCE, &n_parked) != EV_OK)
+		return n;
+	for (size_t i = 0; i < n_parked && n < max; i++) {
+		if (!is_among(due, n, &parked[i].outlet_id))
+			due[n++] = parked[i].outlet_id;
+	}
+	return n;
+}
+
 void aws_lane_tick(struct pump *pump, size_t max, size_t *out_failed)
 {
 	struct ev_uuid due[AWS_LANE_BATCH_MAX];
@@ -76,6 +104,7 @@ void aws_lane_tick(struct pump *pump, size_t max, size_t *out_failed)
 		max = AWS_LANE_BATCH_MAX;
 	if (store->ops->due_outlets(store, ev_clock_wall_ns(pump->clock), due, max, &n) != EV_OK)
 		n = 0;
+	n = add_parked(pump, due, n, max);
 	for (size_t i = 0; i < n; i++)
 		*out_failed += tick_outlet(pump, &due[i]) != EV_OK;
 }
