@@ -78,31 +78,44 @@ static ev_err write_rows(struct aws_store *s)
 	return e;
 }
 
+static void take_block(struct aws_store *s, const struct identity_block *b)
+{
+	struct aws_row *r = aws_cache_find(&s->cache, ROW_OUTLET, &b->outlet_id);
+	struct seen_block block = { .at_ns = b->at_ns };
+
+	if (r == NULL || r->stale)
+		return;
+	memcpy(block.ids, b->ids, sizeof(block.ids));
+	if (seen_blocks_add(&outlet_of(r)->blocks, &block, store_now(s) - s->c.identity_ns) !=
+	    EV_OK)
+		outlet_of(r)->blocks.incomplete = true; /* then they are asked for */
+}
+
 /* The identities of blocks that are kept by now, and that inputs wait. */
 static void take_puts(struct aws_store *s)
 {
-	int64_t before_ns = store_now(s) - s->c.identity_ns;
-
 	for (size_t i = 0; i < s->group.puts.n; i++) {
 		const struct staged_put *p = &s->group.puts.of[i];
-		bool is_block = p->p.kind == PUT_IDENTITY_BLOCK && !p->skip;
-		struct seen_block block;
 		struct aws_row *r;
 
-		if (!is_block && p->p.kind != PUT_PARKED)
+		if (p->p.kind == PUT_IDENTITY_BLOCK && !p->skip && !p->late)
+			take_block(s, &p->p.block);
+		if (p->p.kind != PUT_PARKED)
 			continue;
-		r = aws_cache_find(&s->cache, ROW_OUTLET,
-				   is_block ? &p->p.block.outlet_id : &p->p.parked.outlet_id);
-		if (r == NULL || r->stale)
-			continue;
-		if (!is_block) {
+		r = aws_cache_find(&s->cache, ROW_OUTLET, &p->p.parked.outlet_id);
+		if (r != NULL && !r->stale)
 			outlet_of(r)->may_have_parked = true;
-			continue;
-		}
-		block.at_ns = p->p.block.at_ns;
-		memcpy(block.ids, p->p.block.ids, sizeof(block.ids));
-		if (seen_blocks_add(&outlet_of(r)->blocks, &block, before_ns) != EV_OK)
-			outlet_of(r)->blocks.incomplete = true; /* then they are asked for */
+	}
+}
+
+/* Those that rows carry which are written by now. */
+static void take_late_blocks(struct aws_store *s)
+{
+	for (size_t i = 0; i < s->group.puts.n; i++) {
+		const struct staged_put *p = &s->group.puts.of[i];
+
+		if (p->p.kind == PUT_IDENTITY_BLOCK && p->row != NULL && p->row->written)
+			take_block(s, &p->p.block);
 	}
 }
 
@@ -207,6 +220,7 @@ static ev_err end_group(struct aws_store *s)
 		return e;
 	take_puts(s);
 	e = write_rows(s);
+	take_late_blocks(s);
 	if (e == EV_OK) {
 		tell_commands(s);
 		e = send_loose(s);

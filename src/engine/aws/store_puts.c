@@ -7,9 +7,10 @@
  * row (dead letters, parked inputs, claims, blocks, commands, live sessions): a row that was written
  * then misses nothing, and what is there without its row does no harm, since the input comes again.
  *
- * What says that something is done follows the row (attached energy, the status of a dead letter,
- * inputs no longer parked, claims given up): said before, a crash would leave it said and not done.
- * The row carries the first two kinds as `after` until they are written.
+ * What says that something is done follows the row (unassigned and attached energy, the status of a
+ * dead letter, identities of the group's own inputs, inputs no longer parked, claims given up): said
+ * before, a crash would leave it said and not done, and a conflict may have it decided otherwise.
+ * The row carries the first three as `after` until they are written.
  */
 
 static bool is_late(const struct keyed_put *p)
@@ -20,7 +21,29 @@ static bool is_late(const struct keyed_put *p)
 
 static bool is_carried(const struct keyed_put *p)
 {
-	return is_late(p) && p->kind != PUT_UNPARK && p->kind != PUT_UNCLAIM;
+	return p->kind != PUT_UNPARK && p->kind != PUT_UNCLAIM;
+}
+
+static bool is_stored_id(const struct aws_row *row, const struct identity *id)
+{
+	const struct outlet_image *was = row->was;
+
+	return identity_is_none(id) || (was != NULL && outlet_knows_identity(&was->row.outlet, id));
+}
+
+/*
+ * A block with inputs of this very group says that they are done: it follows the row.  The usual
+ * one, of a group's first input, holds what the stored row holds.
+ */
+static bool has_own_inputs(const struct aws_row *row, const struct keyed_put *p)
+{
+	bool all = true;
+
+	if (row == NULL || row->kind != ROW_OUTLET || p->kind != PUT_IDENTITY_BLOCK)
+		return false;
+	for (unsigned i = 0; i < OUTLET_IDS_MAX; i++)
+		all = all && is_stored_id(row, &p->block.ids[i]);
+	return !all;
 }
 
 struct own_attachment put_attachment(const struct keyed_put *p)
@@ -120,6 +143,8 @@ static void after_text(const struct keyed_put *p, struct ev_buf *b)
 	} else if (p->kind == PUT_ATTACHMENT) {
 		a = put_attachment(p);
 		own_attachment_put(&a, &w);
+	} else if (p->kind == PUT_IDENTITY_BLOCK) {
+		own_block_put(&p->block, &w);
 	} else {
 		ev_buf_z(b, ROW_AFTER_LETTER);
 		json_write_hex(&w, p->status.id.b, sizeof(p->status.id.b));
@@ -329,12 +354,12 @@ static ev_err stage_kind(struct aws_store *s, struct staged_put *put)
 ev_err put_stage(struct aws_store *s, const struct keyed_put *p, struct aws_row *row)
 {
 	struct staged_puts *g = &s->group.puts;
-	struct staged_put put = { .p = *p, .late = is_late(p) };
+	struct staged_put put = { .p = *p, .late = is_late(p) || has_own_inputs(row, p) };
 	ev_err e = stage_kind(s, &put);
 
-	if (e == EV_OK && row != NULL && is_carried(p)) {
+	if (e == EV_OK && row != NULL && put.late && !put.skip && is_carried(p)) {
 		put.row = row;
-		e = carry(row, p);
+		e = carry(row, &put.p);
 		aws_cache_settle(&s->cache, row, &s->c.rules, s->c.max_pinned);
 	}
 	if (e == EV_OK && g->n == g->cap) {

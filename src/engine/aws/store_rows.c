@@ -189,11 +189,18 @@ struct partition {
 	bool has_parked;
 };
 
+static ev_err take_block(struct partition *p, const struct identity_block *b)
+{
+	struct seen_block seen = { .at_ns = b->at_ns };
+
+	memcpy(seen.ids, b->ids, sizeof(seen.ids));
+	return seen_blocks_add(&p->blocks, &seen, INT64_MIN);
+}
+
 static ev_err take_part(void *user, struct ev_str item, bool *more)
 {
 	struct partition *p = user;
 	struct identity_block block;
-	struct seen_block seen;
 	enum own_kind kind;
 	ev_err e = own_kind_read(item, &kind);
 
@@ -203,11 +210,20 @@ static ev_err take_part(void *user, struct ev_str item, bool *more)
 	if (e != EV_OK || kind != OWN_BLOCK)
 		return e;
 	e = own_block_read(item, &block);
-	if (e != EV_OK)
-		return e;
-	seen.at_ns = block.at_ns;
-	memcpy(seen.ids, block.ids, sizeof(seen.ids));
-	return seen_blocks_add(&p->blocks, &seen, INT64_MIN);
+	return e == EV_OK ? take_block(p, &block) : e;
+}
+
+/* Blocks that the row carries still. */
+static ev_err take_carried(struct partition *p, const struct row_after *a)
+{
+	struct identity_block block;
+	ev_err e = EV_OK;
+
+	for (unsigned i = 0; a != NULL && i < a->n && e == EV_OK; i++) {
+		if (own_block_read(a->of[i], &block) == EV_OK)
+			e = take_block(p, &block);
+	}
+	return e;
 }
 
 /* Since when identities count. */
@@ -295,6 +311,8 @@ ev_err row_reload(struct aws_store *s, struct aws_row *r)
 	}
 	if (e == EV_OK && r->kind == ROW_OUTLET) {
 		e = read_partition(s, &r->id, &p);
+		if (e == EV_OK)
+			e = take_carried(&p, r->extra.after);
 		if (e == EV_OK) {
 			free(outlet_of(r)->blocks.of);
 			outlet_of(r)->blocks = p.blocks;
