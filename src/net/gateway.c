@@ -220,7 +220,11 @@ static void on_look_done(struct job_owner *owner, struct job *j)
 	if (j->err != EV_OK && j->err != EV_NOTFOUND) {
 		c->phase = GATEWAY_BACKLOG;
 		net_timer_arm(c->g->config.loop, &c->timer, LOOK_AGAIN_MS);
-	} else if (c->phase == GATEWAY_ASKING && l->job.n > 0) {
+		free(l);
+		return;
+	}
+	c->has_looked = true;
+	if (c->phase == GATEWAY_ASKING && l->job.n > 0) {
 		wait_for_backlog(c);
 	} else {
 		go_live(c, &l->job);
@@ -249,7 +253,7 @@ static void submit_look(struct gateway_conn *c, struct look *l, enum gateway_pha
 	l->job.job.owner = &l->owner;
 	l->job.job.at_ns = ev_clock_wall_ns(g->config.clock);
 	l->job.outlet_id = c->id;
-	l->job.again = phase == GATEWAY_LOADING;
+	l->job.again = c->has_looked;
 	host_submit(g->config.host, &l->job.job);
 }
 

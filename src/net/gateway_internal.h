@@ -51,6 +51,7 @@ struct gateway_conn {
 	uint32_t unanswered;
 	uint8_t phase;
 	uint8_t holds;
+	bool has_looked; /* a look has succeeded: the connection is known to be here */
 };
 
 struct gateway_counters {
