@@ -103,6 +103,25 @@ static ev_err sweep_table(struct aws_runtime *r, const struct aws_sweep *w, swee
 	return e;
 }
 
+/* Each role's processes take turns with its own table. */
+static void sweep_if_ours(struct aws_runtime *r, const struct aws_sweep *w, bool sessions,
+			  int64_t now_ns)
+{
+	ev_err e = aws_sweep_claim(w, sessions, ev_str_from(r->worker_id), now_ns,
+				   r->options.config->sweep_interval_ns);
+
+	if (e == EV_BUSY)
+		return;
+	if (e == EV_OK && sessions)
+		e = sweep_table(r, w, aws_sweep_sessions, on_session);
+	else if (e == EV_OK)
+		e = sweep_table(r, w, aws_sweep_outlets, on_outlet);
+	if (e == EV_OK)
+		atomic_fetch_add(&r->sweeps, 1);
+	else
+		atomic_fetch_add(&r->sweep_failures, 1);
+}
+
 static void sweep(struct aws_runtime *r)
 {
 	int64_t now_ns = ev_clock_wall_ns(r->options.clock);
@@ -114,19 +133,11 @@ static void sweep(struct aws_runtime *r)
 		.unsent_before_ns = now_ns - ORPHAN_AFTER_NS,
 		.plain_before_ns = now_ns - PLAIN_AFTER_NS,
 	};
-	ev_err e = aws_sweep_claim(&w, ev_str_from(r->worker_id), now_ns,
-				   r->options.config->sweep_interval_ns);
 
-	if (e == EV_BUSY)
-		return;
-	if (e == EV_OK && aws_runtime_plays(r, AWS_ROLE_OUTLET))
-		e = sweep_table(r, &w, aws_sweep_outlets, on_outlet);
-	if (e == EV_OK && aws_runtime_plays(r, AWS_ROLE_APP))
-		e = sweep_table(r, &w, aws_sweep_sessions, on_session);
-	if (e == EV_OK)
-		atomic_fetch_add(&r->sweeps, 1);
-	else
-		atomic_fetch_add(&r->sweep_failures, 1);
+	if (aws_runtime_plays(r, AWS_ROLE_OUTLET))
+		sweep_if_ours(r, &w, false, now_ns);
+	if (aws_runtime_plays(r, AWS_ROLE_APP))
+		sweep_if_ours(r, &w, true, now_ns);
 }
 
 /* --- the thread --- */

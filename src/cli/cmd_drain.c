@@ -139,9 +139,14 @@ static ev_err sweep_round(struct drain *d)
 static ev_err refuse_beside_others(struct drain *d)
 {
 	struct aws_sweep w = sweep_of(d);
-	ev_err e = aws_sweep_claim(&w, ev_str_from("drain"), ev_clock_wall_ns(d->clock),
-				   2 * d->config->sweep_interval_ns);
+	int64_t now_ns = ev_clock_wall_ns(d->clock);
+	int64_t within_ns = 2 * d->config->sweep_interval_ns;
+	ev_err e = EV_OK;
 
+	if ((d->roles & AWS_ROLE_OUTLET) != 0)
+		e = aws_sweep_claim(&w, false, ev_str_from("drain"), now_ns, within_ns);
+	if (e == EV_OK && (d->roles & AWS_ROLE_APP) != 0)
+		e = aws_sweep_claim(&w, true, ev_str_from("drain"), now_ns, within_ns);
 	if (e == EV_BUSY)
 		return ev_fail_set(d->fail, e, 0,
 				   "a server swept the tables lately: stop all of them, wait two "

@@ -70,7 +70,7 @@ static void keys_are_as_the_table_has_them(void **state)
 	k = own_live_key(&outlet, &session);
 	assert_string_equal(k.pk, "live#abababab-abab-abab-abab-abababababab");
 	assert_string_equal(k.sk, "cdcdcdcd-cdcd-cdcd-cdcd-cdcdcdcdcdcd");
-	assert_string_equal(own_sweep_key().pk, "sweep");
+	assert_string_equal(own_sweep_key(false).pk, "sweep");
 	own_index_key(-5, &session, NULL, gsk);
 	assert_string_equal(gsk, "00000000000000000000#cdcdcdcd-cdcd-cdcd-cdcd-cdcdcdcdcdcd");
 	own_key_write(&k, kit_begin(&kit));
@@ -334,29 +334,19 @@ static void a_closed_letter_is_listed_with_the_closed(void **state)
 	json_object_put(item);
 }
 
-static void live_sessions_and_the_sweep_return(void **state)
+static void sweep_returns(bool sessions)
 {
-	struct own_live l = { id_of('o', 1), id_of('s', 1), 1717200000123000000 }, l_back;
 	struct own_sweep s, now, s_back;
 	struct json_object *item, *request;
-	char gsk[OWN_KEY_MAX];
 
-	(void)state;
-	own_live_put(&l, kit_begin(&kit));
-	item = kit_end(&kit);
-	assert_kind(item, OWN_LIVE, own_live_key(&l.outlet_id, &l.session_id));
-	own_index_key(l.start_ns, &l.session_id, NULL, gsk);
-	assert_index(item, OWN_INDEX_LIVE, gsk);
-	assert_int_equal(own_live_read(kit_text(item), &l_back), EV_OK);
-	assert_memory_equal(&l_back, &l, sizeof(l));
-	json_object_put(item);
 	memset(&s, 0, sizeof(s));
 	memcpy(s.owner, "me", 2);
+	s.sessions = sessions;
 	s.version = 3;
 	s.at_ns = 9;
 	own_sweep_put(&s, kit_begin(&kit));
 	item = kit_end(&kit);
-	assert_kind(item, OWN_SWEEP, own_sweep_key());
+	assert_kind(item, OWN_SWEEP, own_sweep_key(sessions));
 	assert_int_equal(own_sweep_read(kit_text(item), &s_back), EV_OK);
 	assert_memory_equal(&s_back, &s, sizeof(s));
 	now = s;
@@ -372,6 +362,26 @@ static void live_sessions_and_the_sweep_return(void **state)
 	assert_false(kit_holds(request, item));
 	json_object_put(request);
 	json_object_put(item);
+}
+
+static void live_sessions_and_the_sweep_return(void **state)
+{
+	struct own_live l = { id_of('o', 1), id_of('s', 1), 1717200000123000000 }, l_back;
+	struct json_object *item;
+	char gsk[OWN_KEY_MAX];
+
+	(void)state;
+	own_live_put(&l, kit_begin(&kit));
+	item = kit_end(&kit);
+	assert_kind(item, OWN_LIVE, own_live_key(&l.outlet_id, &l.session_id));
+	own_index_key(l.start_ns, &l.session_id, NULL, gsk);
+	assert_index(item, OWN_INDEX_LIVE, gsk);
+	assert_int_equal(own_live_read(kit_text(item), &l_back), EV_OK);
+	assert_memory_equal(&l_back, &l, sizeof(l));
+	json_object_put(item);
+	assert_string_not_equal(own_sweep_key(true).sk, own_sweep_key(false).sk);
+	sweep_returns(false);
+	sweep_returns(true);
 }
 
 static ev_err read_parked(struct ev_str item, void *out)

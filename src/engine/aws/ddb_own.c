@@ -334,7 +334,7 @@ static void sweep_attrs(const struct own_sweep *s, const struct own_key *k, stru
 
 void own_sweep_put(const struct own_sweep *s, struct json_writer *w)
 {
-	struct own_key k = own_sweep_key();
+	struct own_key k = own_sweep_key(s->sessions);
 	struct ddb_attrs a;
 
 	sweep_attrs(s, &k, &a);
@@ -344,7 +344,7 @@ void own_sweep_put(const struct own_sweep *s, struct json_writer *w)
 void own_sweep_update(const struct own_sweep *was, const struct own_sweep *now,
 		      struct json_writer *w)
 {
-	struct own_key k = own_sweep_key();
+	struct own_key k = own_sweep_key(now->sessions);
 	struct ddb_change c = { .n_set = 0 };
 	struct ddb_attrs before, after;
 
@@ -408,7 +408,7 @@ static ev_err read_item(struct ev_str item, enum own_kind kind, struct read *r)
 	if (e != EV_OK)
 		return e;
 	r->pk = behind_mark(r->pk);
-	if (kind != OWN_LIVE)
+	if (kind != OWN_LIVE && kind != OWN_SWEEP)
 		r->sk = behind_mark(r->sk);
 	return EV_OK;
 }
@@ -716,6 +716,9 @@ ev_err own_sweep_read(struct ev_str item, struct own_sweep *out)
 	ev_err e = read_item(item, OWN_SWEEP, &r);
 
 	memset(&s, 0, sizeof(s));
+	if (e == EV_OK && !ev_str_eqz(r.sk, OWN_SK_NONE) && !ev_str_eqz(r.sk, OWN_SK_SESSIONS))
+		e = EV_CORRUPT;
+	s.sessions = e == EV_OK && ev_str_eqz(r.sk, OWN_SK_SESSIONS);
 	if (e == EV_OK)
 		e = ddb_value_u64(&r.v[F_VERSION], &s.version);
 	if (e == EV_OK)

@@ -15,7 +15,7 @@
  *   tag claim        tag#<tag>         -
  *   dead letter      letter#<identity> -                          letters#open|closed / <seq>#<id>
  *   live session     live#<outlet>     <session>                  live / <start>#<session>
- *   sweep            sweep             -
+ *   sweep            sweep             - (of outlets), -sessions
  */
 #ifndef EV_AWS_DDB_OWN_H
 #define EV_AWS_DDB_OWN_H
@@ -46,7 +46,7 @@ struct own_key own_attachment_key(const struct identity *item_id);
 struct own_key own_claim_key(const struct rfid_tag *tag); /* in lower case, as given */
 struct own_key own_letter_key(const struct identity *id);
 struct own_key own_live_key(const struct ev_uuid *outlet_id, const struct ev_uuid *session_id);
-struct own_key own_sweep_key(void);
+struct own_key own_sweep_key(bool sessions);
 void own_key_write(const struct own_key *key, struct json_writer *w); /* the object, a value */
 
 /* Partitions of the index, and a range key of it (`<time>#<id in text>`). */
@@ -76,6 +76,7 @@ void own_index_key(int64_t at, const struct ev_uuid *uuid, const struct identity
 #define OWN_SK_DELIVERY "delivery"
 #define OWN_SK_COMMAND "command#"
 #define OWN_SK_NONE "-"
+#define OWN_SK_SESSIONS "-sessions"
 
 enum own_kind {
 	OWN_BLOCK,
@@ -115,6 +116,7 @@ struct own_live {
 };
 
 struct own_sweep {
+	bool sessions; /* which table is swept: sessions, else outlets */
 	char owner[OWN_GATEWAY_MAX + 1];
 	uint64_t version;
 	int64_t at_ns;

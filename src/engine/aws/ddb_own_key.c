@@ -171,9 +171,11 @@ struct own_key own_live_key(const struct ev_uuid *outlet_id, const struct ev_uui
 	return k;
 }
 
-struct own_key own_sweep_key(void)
+struct own_key own_sweep_key(bool sessions)
 {
-	return (struct own_key){ .pk = OWN_PK_SWEEP, .sk = OWN_SK_NONE };
+	struct own_key outlets = { .pk = OWN_PK_SWEEP, .sk = OWN_SK_NONE };
+
+	return sessions ? (struct own_key){ .pk = OWN_PK_SWEEP, .sk = OWN_SK_SESSIONS } : outlets;
 }
 
 void own_key_write(const struct own_key *key, struct json_writer *w)

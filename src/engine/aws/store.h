@@ -101,7 +101,8 @@ void aws_store_last_fail(const struct aws_store *s, struct ev_fail *out);
  * The sweep: one page of a scan over outlets (or sessions), for timers that are overdue and effects
  * unsent since before `before_ns` that no living process sees to.  *cursor: where to go on, of
  * AWS_SWEEP_CURSOR bytes, empty to begin and empty again at the end.  visit gets each row's id that
- * wants work.  One process sweeps at a time: aws_sweep_claim says whose turn it is.
+ * wants work.  One process sweeps a table at
+ * a time: aws_sweep_claim says whose turn it is, of outlets or of sessions.
  */
 #define AWS_SWEEP_CURSOR 64
 struct aws_sweep {
@@ -118,8 +119,8 @@ EV_NODISCARD ev_err aws_sweep_outlets(const struct aws_sweep *w, char cursor[AWS
 EV_NODISCARD ev_err aws_sweep_sessions(const struct aws_sweep *w, char cursor[AWS_SWEEP_CURSOR],
 				       void (*visit)(void *user, const struct ev_uuid *id),
 				       void *user);
-/* EV_BUSY: another process swept within interval_ns. */
-EV_NODISCARD ev_err aws_sweep_claim(const struct aws_sweep *w, struct ev_str worker, int64_t now_ns,
-				    int64_t interval_ns);
+/* EV_BUSY: another process swept that table within interval_ns. */
+EV_NODISCARD ev_err aws_sweep_claim(const struct aws_sweep *w, bool sessions, struct ev_str worker,
+				    int64_t now_ns, int64_t interval_ns);
 
 #endif

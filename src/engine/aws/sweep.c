@@ -143,10 +143,10 @@ ev_err aws_sweep_sessions(const struct aws_sweep *w, char cursor[AWS_SWEEP_CURSO
 	return sweep_page(w, w->resources->sessions, "sessionId", cursor, visit_session, &v);
 }
 
-static ev_err read_sweep(struct ddb_io *io, const struct aws_sweep *w, bool *out_had,
+static ev_err read_sweep(struct ddb_io *io, const struct aws_sweep *w, bool sessions, bool *out_had,
 			 struct own_sweep *out)
 {
-	struct own_key key = own_sweep_key();
+	struct own_key key = own_sweep_key(sessions);
 	struct ddb_batch b;
 	struct ev_str item;
 	ev_err e;
@@ -162,16 +162,16 @@ static ev_err read_sweep(struct ddb_io *io, const struct aws_sweep *w, bool *out
 	return e == EV_NOTFOUND ? EV_OK : e;
 }
 
-ev_err aws_sweep_claim(const struct aws_sweep *w, struct ev_str worker, int64_t now_ns,
-		       int64_t interval_ns)
+ev_err aws_sweep_claim(const struct aws_sweep *w, bool sessions, struct ev_str worker,
+		       int64_t now_ns, int64_t interval_ns)
 {
 	struct ddb_io io = io_of(w);
 	struct own_sweep was = { .version = 0 };
-	struct own_sweep now = { .version = 1, .at_ns = now_ns };
+	struct own_sweep now = { .sessions = sessions, .version = 1, .at_ns = now_ns };
 	struct json_writer json;
 	struct ddb_batch b;
 	bool had = false;
-	ev_err e = read_sweep(&io, w, &had, &was);
+	ev_err e = read_sweep(&io, w, sessions, &had, &was);
 
 	if (e != EV_OK)
 		return e;
