@@ -101,8 +101,8 @@ void aws_store_last_fail(const struct aws_store *s, struct ev_fail *out);
  * The sweep: one page of a scan over outlets (or sessions), for timers that are overdue and effects
  * unsent since before `before_ns` that no living process sees to.  *cursor: where to go on, of
  * AWS_SWEEP_CURSOR bytes, empty to begin and empty again at the end.  visit gets each row's id that
- * wants work.  One process sweeps a table at
- * a time: aws_sweep_claim says whose turn it is, of outlets or of sessions.
+ * wants work.  One process sweeps a table at a time: aws_sweep_claim says whose turn it is, of
+ * outlets or of sessions.
  */
 #define AWS_SWEEP_CURSOR 64
 struct aws_sweep {

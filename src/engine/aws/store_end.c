@@ -210,10 +210,65 @@ static void clear_rows(struct aws_store *s)
 	}
 }
 
+/* --- what was decided by, and is not written --- */
+
+static bool is_to_be_confirmed(const struct aws_store *s, const struct aws_row *r)
+{
+	return !r->touched && r->read != s->group.number;
+}
+
+static ev_err confirm_some(struct aws_store *s, struct aws_row *const of[], size_t n)
+{
+	struct ddb_batch b;
+	ev_err first = EV_OK;
+
+	ddb_batch_init(&b, &s->io);
+	for (size_t i = 0; i < n; i++)
+		row_add_get(s, &b, of[i]->kind, &of[i]->id);
+	ddb_batch_run(&b);
+	s->stats.row_reads += n;
+	for (size_t i = 0; i < n; i++) {
+		struct ev_str item;
+		ev_err e = ddb_get_item(&b, i, &item);
+
+		if (e == EV_NOTFOUND || (e == EV_OK && !row_is_as_stored(of[i], item))) {
+			of[i]->stale = true;
+			aws_cache_settle(&s->cache, of[i], &s->c.rules, s->c.max_pinned);
+			s->stats.conflicts++;
+			e = EV_CONFLICT;
+		}
+		first = first == EV_OK ? e : first;
+	}
+	ddb_batch_deinit(&b);
+	return first;
+}
+
+/* An answer that writes nothing must not come from a row that is not so any more. */
+static ev_err confirm_rows(struct aws_store *s)
+{
+	struct aws_row *of[DDB_BATCH_MAX];
+	struct aws_row *r = s->group.used;
+	ev_err e = EV_OK;
+
+	while (r != NULL && e == EV_OK) {
+		size_t n = 0;
+
+		for (; r != NULL && n < DDB_BATCH_MAX; r = r->next_used) {
+			if (is_to_be_confirmed(s, r))
+				of[n++] = r;
+		}
+		if (n > 0)
+			e = confirm_some(s, of, n);
+	}
+	return e;
+}
+
 static ev_err end_group(struct aws_store *s)
 {
 	ev_err e = s->group.lost;
 
+	if (e == EV_OK)
+		e = confirm_rows(s);
 	if (e == EV_OK)
 		e = puts_write(s, false);
 	if (e != EV_OK)

@@ -9,7 +9,8 @@
  * A cached row is what is stored, or, while the group has touched it, what the group makes of it;
  * `was` is then what is stored.  A row whose write failed in doubt is `stale`: it is read again
  * before anybody sees it, by a load or by the next flush, so that its timer and effects are not
- * forgotten.
+ * forgotten.  A row that a group has looked at and not changed has no condition to find out that
+ * somebody else wrote it: if it came from the cache, `end` reads it again.
  */
 #ifndef EV_AWS_STORE_INTERNAL_H
 #define EV_AWS_STORE_INTERNAL_H
@@ -73,6 +74,9 @@ struct aws_row {
 	struct aws_row *newer, *older; /* among those that may go */
 	struct aws_row *next_unsent, *prev_unsent;
 	struct aws_row *next_touched;
+	struct aws_row *next_used;
+	uint64_t used; /* the group that has seen it */
+	uint64_t read; /* the group in which it was read from its table */
 	bool pinned, unsent, touched, stale;
 	bool is_new;    /* not stored yet */
 	bool written;   /* by this group */
@@ -152,7 +156,9 @@ struct staged_effects {
 struct store_group {
 	bool open;
 	ev_err lost;
+	uint64_t number; /* from 1 */
 	struct aws_row *touched, *last_touched;
+	struct aws_row *used; /* outlets and sessions that were loaded */
 	struct staged_puts puts;
 	struct staged_commands commands; /* to be written as items */
 	struct staged_effects effects;   /* of units without a row */
@@ -241,6 +247,11 @@ EV_NODISCARD ev_err row_get(struct aws_store *s, enum row_kind kind, const struc
 EV_NODISCARD ev_err row_reload(struct aws_store *s, struct aws_row *r);
 /* An outlet's row for a store without the role: not cached.  EV_UNSUPPORTED: we may not. */
 EV_NODISCARD ev_err outlet_peek(struct aws_store *s, const struct ev_uuid *id, struct outlet *out);
+/* Adds the read of a row to the batch. */
+void row_add_get(struct aws_store *s, struct ddb_batch *b, enum row_kind kind,
+		 const struct ev_uuid *id);
+/* Is the item that was read what the cached row was made of? */
+bool row_is_as_stored(const struct aws_row *r, struct ev_str item);
 /* Before the group changes it.  EV_NOMEM. */
 EV_NODISCARD ev_err row_touch(struct aws_store *s, struct aws_row *r);
 /* As it was before the group; a row that is new goes away. */

@@ -520,6 +520,7 @@ static ev_err store_begin(struct store *store)
 	if (s->group.open)
 		return EV_BUSY;
 	s->group.open = true;
+	s->group.number++;
 	return EV_OK;
 }
 

@@ -252,8 +252,8 @@ static ev_err read_partition(struct aws_store *s, const struct ev_uuid *id, stru
 	return ddb_query(&s->io, &r, take_part, p);
 }
 
-static void add_get(struct aws_store *s, struct ddb_batch *b, enum row_kind kind,
-		    const struct ev_uuid *id)
+void row_add_get(struct aws_store *s, struct ddb_batch *b, enum row_kind kind,
+		 const struct ev_uuid *id)
 {
 	char text[EV_UUID_TEXT + 1];
 	struct json_writer w;
@@ -289,14 +289,43 @@ static ev_err read_row(struct aws_store *s, struct aws_row *r)
 	ev_err e;
 
 	ddb_batch_init(&b, &s->io);
-	add_get(s, &b, r->kind, &r->id);
+	row_add_get(s, &b, r->kind, &r->id);
 	ddb_batch_run(&b);
 	s->stats.row_reads++;
 	e = ddb_get_item(&b, 0, &item);
 	if (e == EV_OK)
 		e = corrupt(s, r, take_item(s, r, item));
 	ddb_batch_deinit(&b);
+	r->read = s->group.number;
 	return e;
+}
+
+bool row_is_as_stored(const struct aws_row *r, struct ev_str item)
+{
+	static const char *const names[] = { "version", ROW_ATTR_TOUCHED };
+	struct ddb_value v[EV_ARRAY_LEN(names)];
+	uint64_t version = 0, touched = 0;
+	uint64_t known = r->kind == ROW_OUTLET ? ((const struct outlet_entry *)r)->row.version
+					       : ((const struct session_entry *)r)->row.version;
+	ev_err e = ddb_read_fields(item, names, EV_ARRAY_LEN(names), v);
+
+	if (e == EV_OK && v[1].type != DDB_NONE)
+		e = ddb_value_u64(&v[1], &touched);
+	/* What the original writes changes no version: it is read as it stands. */
+	if (e != EV_OK || v[0].type == DDB_NONE || r->unversioned)
+		return false;
+	return ddb_value_u64(&v[0], &version) == EV_OK && version == known &&
+	       touched == r->extra.touched;
+}
+
+/* The group has seen it, and decides by it. */
+static void note_used(struct aws_store *s, struct aws_row *r)
+{
+	if (!s->group.open || r->kind == ROW_CUSTOMER || r->used == s->group.number)
+		return;
+	r->used = s->group.number;
+	r->next_used = s->group.used;
+	s->group.used = r;
 }
 
 ev_err row_reload(struct aws_store *s, struct aws_row *r)
@@ -337,6 +366,7 @@ ev_err row_get(struct aws_store *s, enum row_kind kind, const struct ev_uuid *id
 	if (!store_has_role(s, kinds[kind].role))
 		return EV_UNSUPPORTED;
 	if (r != NULL && !r->stale) {
+		note_used(s, r);
 		*out = r;
 		return EV_OK;
 	}
@@ -347,10 +377,12 @@ ev_err row_get(struct aws_store *s, enum row_kind kind, const struct ev_uuid *id
 	if (r == NULL)
 		return EV_NOMEM;
 	e = row_reload(s, r);
-	if (e == EV_OK)
+	if (e == EV_OK) {
+		note_used(s, r);
 		*out = r;
-	else if (e != EV_NOTFOUND && fresh)
+	} else if (e != EV_NOTFOUND && fresh) {
 		cache_drop(&s->cache, r);
+	}
 	return e;
 }
 
@@ -362,7 +394,7 @@ ev_err outlet_peek(struct aws_store *s, const struct ev_uuid *id, struct outlet 
 	ev_err e;
 
 	ddb_batch_init(&b, &s->io);
-	add_get(s, &b, ROW_OUTLET, id);
+	row_add_get(s, &b, ROW_OUTLET, id);
 	ddb_batch_run(&b);
 	s->stats.row_reads++;
 	e = ddb_get_item(&b, 0, &item);

@@ -420,7 +420,7 @@ void stage_clear(struct store_group *g)
 	for (size_t i = 0; i < g->puts.n; i++)
 		free(g->puts.of[i].body);
 	g->puts.n = g->commands.n = g->effects.n = 0;
-	g->touched = g->last_touched = NULL;
+	g->touched = g->last_touched = g->used = NULL;
 	g->has_delivery = false;
 	g->lost = EV_OK;
 	g->open = false;
