@@ -196,4 +196,5 @@ void aws_house_end(struct aws_runtime *r)
 		pthread_join(r->house, NULL);
 	r->has_house = false;
 	aws_client_free(r->house_client);
+	r->house_client = NULL;
 }
