@@ -82,7 +82,8 @@ static void watch(struct aws_worker *w)
 	struct ev_fail fail = { .code = EV_OK };
 	bool ready = is_ready(w, &fail);
 
-	if (ready == w->was_ready)
+	/* Not ready without a failure: it has not been there yet. */
+	if (ready == w->was_ready || (!ready && fail.code == EV_OK))
 		return;
 	if (ready)
 		ev_info(w->runtime->options.log, "aws.ready", EV_KZ("what", names[w->kind]));
