@@ -223,55 +223,90 @@ static enum cloud_fault deny_puts(void *user, const struct cloud_attempt *a)
 	return *down && a->service == AWS_KINESIS ? CLOUD_DENIED : CLOUD_FINE;
 }
 
+static struct aws_world *without_stream(bool *down)
+{
+	struct aws_world *w = world_new();
+	struct cloud_config c = { .seed = 9, .clock = &w->clock, .fault = deny_puts, .user = down };
+
+	cloud_free(w->cloud);
+	w->cloud = cloud_new(&c);
+	cloud_provision(w->cloud, &w->resources);
+	return w;
+}
+
+/* Writes version n + 1 with an event that no other replaces. */
+static ev_err commit_denial(struct aws_process *p, unsigned n)
+{
+	struct store *s = aws_store_store(p->store);
+	struct ev_uuid id = { { 7 } };
+	struct outlet o = outlet_new(&id, 1000, 1);
+	struct charging_event event = { .initiator = INITIATOR_OUTLET_BACKEND,
+					.outlet_id = id,
+					.state = OUTLET_DEVICE_DENIES_CHARGING };
+	struct unit u = { .kind = UNIT_OUTLET, .expected = n, .outlet = &o };
+	ev_err result;
+	ev_err e;
+
+	event.event_id.b[0] = (uint8_t)n;
+	event.has_event_id = true;
+	o.version = n + 1;
+	u.events = &event;
+	u.n_events = 1;
+	assert_int_equal(s->ops->begin(s), EV_OK);
+	e = s->ops->commit(s, &u, 1, &result);
+	assert_int_equal(s->ops->end(s), e);
+	return e;
+}
+
 /* Reports replace each other's events; what may not be replaced fills the row. */
 static void a_row_carries_sixteen_effects_and_then_takes_no_more(void **state)
 {
-	struct aws_world *w = world_new();
-	struct aws_process p;
-	struct store *s;
-	struct cloud_config c = { .seed = 9 };
 	bool down = true;
-	struct ev_uuid id = { { 7 } };
-	unsigned n = 0;
-	ev_err e = EV_OK;
-
-	(void)state;
-	cloud_free(w->cloud);
-	c.clock = &w->clock;
-	c.fault = deny_puts;
-	c.user = &down;
-	w->cloud = cloud_new(&c);
-	cloud_provision(w->cloud, &w->resources);
-	process_start(&p, w, "a", BOTH, 100);
-	s = aws_store_store(p.store);
-	while (e == EV_OK && n < 40) {
-		struct outlet o = outlet_new(&id, 1000, 1);
-		struct charging_event event = { .initiator = INITIATOR_OUTLET_BACKEND,
-						.outlet_id = id,
-						.state = OUTLET_DEVICE_DENIES_CHARGING };
-		struct unit u = { .kind = UNIT_OUTLET, .expected = n, .outlet = &o };
-		ev_err result;
-
-		event.event_id.b[0] = (uint8_t)n;
-		event.has_event_id = true;
-		o.version = ++n;
-		u.events = &event;
-		u.n_events = 1;
-		assert_int_equal(s->ops->begin(s), EV_OK);
-		e = s->ops->commit(s, &u, 1, &result);
-		if (e == EV_OK)
-			assert_int_equal(s->ops->end(s), EV_OK);
-		else
-			assert_int_equal(s->ops->end(s), EV_FULL);
-	}
-	assert_int_equal(e, EV_FULL);
-	assert_int_equal(n, 17);
-	down = false;
+	struct aws_world *w = without_stream(&down);
+	struct aws_process p;
 	size_t left = 0;
 
+	(void)state;
+	process_start(&p, w, "a", BOTH, 100);
+	for (unsigned n = 0; n < 16; n++)
+		assert_int_equal(commit_denial(&p, n), EV_OK);
+	assert_int_equal(commit_denial(&p, 16), EV_FULL);
+	down = false;
 	assert_int_equal(aws_store_flush(p.store, INT64_MAX, &left), EV_OK);
 	assert_int_equal(left, 0);
 	assert_int_equal(cloud_n_records(w->cloud, w->resources.event_stream), 16);
+	done(w, &p);
+}
+
+/* Clearing leaves the version as it is: who has read the effects before must not count on them. */
+static void effects_that_another_process_has_cleared(void **state)
+{
+	bool down = true;
+	struct aws_world *w = without_stream(&down);
+	struct ev_uuid id = { { 7 } };
+	struct aws_process p;
+	struct aws_process q;
+	struct aws_process fresh;
+	struct outlet o;
+	size_t left = 0;
+
+	(void)state;
+	process_start(&p, w, "a", BOTH, 100);
+	process_start(&q, w, "b", BOTH, 100);
+	process_start(&fresh, w, "c", BOTH, 100);
+	assert_int_equal(commit_denial(&p, 0), EV_OK);
+	assert_int_equal(
+		aws_store_store(q.store)->ops->load_outlet(aws_store_store(q.store), &id, &o),
+		EV_OK);
+	down = false;
+	assert_int_equal(aws_store_flush(p.store, INT64_MAX, &left), EV_OK);
+	down = true;
+	assert_int_equal(commit_denial(&q, 1), EV_OK);
+	down = false;
+	assert_int_equal(aws_store_adopt(fresh.store, &id, INT64_MAX), EV_OK);
+	assert_int_equal(cloud_n_records(w->cloud, w->resources.event_stream), 3);
+	process_stop(&fresh);
+	process_stop(&q);
 	done(w, &p);
 }
 
@@ -693,6 +728,7 @@ int main(void)
 		cmocka_unit_test(a_write_whose_answer_is_lost_counts_once),
 		cmocka_unit_test(effects_that_fail_are_sent_later),
 		cmocka_unit_test(a_row_carries_sixteen_effects_and_then_takes_no_more),
+		cmocka_unit_test(effects_that_another_process_has_cleared),
 		cmocka_unit_test(a_death_at_any_call_loses_and_doubles_nothing),
 		cmocka_unit_test(a_fault_at_any_call_loses_and_doubles_nothing),
 		cmocka_unit_test(attached_energy_counts_once_whenever_the_process_dies),

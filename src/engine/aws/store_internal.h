@@ -23,6 +23,8 @@
 #include "engine/aws/store.h"
 
 /* Attributes of rows that the codecs know nothing of. */
+#define ROW_ATTR_UNSENT "unsent" /* the codecs' */
+#define ROW_ATTR_UNSENT_SINCE "unsentSince"
 #define ROW_ATTR_TOUCHED "touched"
 #define ROW_ATTR_AFTER "after"
 
