@@ -155,18 +155,27 @@ async function fleet(world, server, n) {
 
 const milli = (kwh) => Math.round(kwh * 1000);
 
+const LOOK_MS = 250; // each look reads both tables, which is work for the stand-in as well
+
 /** Waits until every message's energy is in outlets and sessions; fails if it is there twice. */
-async function settled(world, before, kwh, limitMs) {
-  await until(
-    'all energy in outlets and sessions',
-    async () => {
-      const outlets = milli((await world.rows(NAMES.outlets)).reduce((n, r) => n + r.totalPowerConsumption, 0));
-      const sessions = milli((await world.rows(NAMES.sessions)).reduce((n, r) => n + r.powerConsumption, 0));
-      if (outlets > milli(before + kwh)) throw new Error(`more energy than was sent: ${outlets}`);
-      return outlets === milli(before + kwh) && sessions === outlets;
-    },
-    limitMs,
-  );
+async function settled(world, kwh, limitMs) {
+  const end = performance.now() + limitMs;
+  const sum = async (table, field) => milli((await world.rows(table)).reduce((n, r) => n + r[field], 0));
+  for (;;) {
+    const outlets = await sum(NAMES.outlets, 'totalPowerConsumption');
+    const sessions = await sum(NAMES.sessions, 'powerConsumption');
+    if (outlets > milli(kwh)) throw new Error(`more energy than was sent: ${outlets}`);
+    if (outlets === milli(kwh) && sessions === outlets) return;
+    if (performance.now() > end) throw new Error(`${outlets} in outlets, ${sessions} in sessions, not ${milli(kwh)}`);
+    await new Promise((done) => setTimeout(done, LOOK_MS));
+  }
+}
+
+/** Through eight senders, so that the queue is not what is waited for. */
+async function sendAll(world, messages) {
+  const part = Math.ceil(messages.length / 8);
+  const parts = Array.from({ length: 8 }, (_, i) => messages.slice(i * part, (i + 1) * part));
+  await Promise.all(parts.map((p) => world.send(...p)));
 }
 
 async function limit(world) {
@@ -203,8 +212,8 @@ async function ours(count, metered) {
     const messages = [...load(outlets, MESSAGES)];
     meter?.reset();
     const began = performance.now();
-    await world.send(...messages);
-    await settled(world, 0, energy(messages), 300_000);
+    await sendAll(world, messages);
+    await settled(world, energy(messages), 180_000);
     const seconds = (performance.now() - began) / 1000;
     return { seconds, perSecond: MESSAGES / seconds, limit: rate, bill: meter?.bill(MESSAGES) };
   } finally {
@@ -252,15 +261,15 @@ async function theirs() {
 const number = (n) => n.toLocaleString('en-US', { maximumFractionDigits: 0 });
 
 function print(name, b) {
-  console.log(
-    `| ${name} | ${number(b.calls)} | ${number(b.sqs)} | ${number(b.kinesisUnits)} | ${number(b.writes)} | ${number(b.reads)} | ${b.dollars.toFixed(2)} |`,
-  );
+  const columns = [b.calls, b.sqs, b.kinesisUnits, b.writes, b.reads].map(number);
+  console.log(`| ${[name, ...columns, b.dollars.toFixed(2)].join(' | ')} |`);
 }
 
 const alone = await ours(1, false);
 const ratio = alone.perSecond / alone.limit;
 console.log(
-  `${number(alone.perSecond)} device messages/s end to end, one process; the stand-in alone: ${number(alone.limit)} conditional writes/s; ratio ${ratio.toFixed(2)} (target 0.35)`,
+  `${number(alone.perSecond)} device messages/s end to end, one process; the stand-in alone:` +
+    ` ${number(alone.limit)} conditional writes/s; ratio ${ratio.toFixed(2)} (target 0.35)`,
 );
 const one = (await ours(1, true)).bill;
 const two = (await ours(2, true)).bill;
@@ -272,13 +281,11 @@ console.log(
 print('original', original);
 print('evcharge, one process', one);
 print('evcharge, two processes', two);
-for (const [name, b] of [
-  ['one process', one],
-  ['two processes', two],
-])
-  console.log(
-    `${name}: ${((100 * b.calls) / original.calls).toFixed(0)} % of the calls (target 20), ${((100 * b.dollars) / original.dollars).toFixed(0)} % of the price (target 70)`,
-  );
+const percent = (part, whole) => `${((100 * part) / whole).toFixed(0)} %`;
+for (const [name, b] of Object.entries({ 'one process': one, 'two processes': two })) {
+  const calls = percent(b.calls, original.calls);
+  console.log(`${name}: ${calls} of the calls (target 20), ${percent(b.dollars, original.dollars)} of the price (target 70)`);
+}
 console.log(`\nprices per million: ${JSON.stringify(PRICES)}`);
 for (const [name, b] of [
   ['original', original],

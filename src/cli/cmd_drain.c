@@ -203,8 +203,8 @@ int cmd_drain(int argc, char **argv)
 	int code;
 
 	if (cli_wants_help(argc, argv)) {
-		printf("evcharge drain --engine aws --role outlet|app [--force] [SETTING...]: sends\n"
-		       "the effects that rows still have, before another backend takes them over.\n"
+		printf("evcharge drain --engine aws --role outlet|app [--force] [SETTING...]:\n"
+		       "sends the effects that rows still have, before another takes them over.\n"
 		       "  --force  although a server swept the tables lately\n");
 		return settings_help();
 	}

@@ -9,12 +9,14 @@ const LIMIT_BYTES = 16 << 20;
 const sha256 = (data) => createHash('sha256').update(data).digest('hex');
 const hmac = (key, data) => createHmac('sha256', key).update(data).digest();
 
+const AUTHORIZATION = new RegExp(
+  '^AWS4-HMAC-SHA256 Credential=([^/]+)/(\\d{8})/([^/]+)/([^/]+)/aws4_request, ?' +
+    'SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$',
+);
+
 /** What Authorization should have been, by the specification of signature version 4; null if it is right. */
 export function wrongSignature(method, url, headers, body, secret) {
-  const parts =
-    /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8})\/([^/]+)\/([^/]+)\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/.exec(
-      headers.authorization ?? '',
-    );
+  const parts = AUTHORIZATION.exec(headers.authorization ?? '');
   if (!parts) return `no signature: ${headers.authorization}`;
   const [, , day, region, service, signedNames, signature] = parts;
   const names = signedNames.split(';');

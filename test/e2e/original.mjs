@@ -38,7 +38,9 @@ const { root } = protobuf.parse(
   `
   syntax = "proto3";
   message Timestamp { int64 seconds = 1; int32 nanos = 2; }
-  message EventSessionProto { string sessionId = 1; string rfidTag = 2; Timestamp periodStart = 3; Timestamp periodEnd = 4; double powerConsumption = 5; }
+  message EventSessionProto {
+    string sessionId = 1; string rfidTag = 2; Timestamp periodStart = 3; Timestamp periodEnd = 4; double powerConsumption = 5;
+  }
   message ChargingEventProto { string initiator = 1; string outletId = 2; string outletState = 3; EventSessionProto recentSession = 4; }
 `,
   { keepCase: true },

@@ -4,13 +4,14 @@
 
 /*
  * Keyed puts, checked and taken into the group.  What an input leaves behind is written before the
- * row (dead letters, parked inputs, claims, blocks, commands, live sessions): a row that was written
- * then misses nothing, and what is there without its row does no harm, since the input comes again.
+ * row (dead letters, parked inputs, claims, blocks, commands, live sessions): a row that was
+ * written then misses nothing, and what is there without its row does no harm, since the input
+ * comes again.
  *
- * What says that something is done follows the row (unassigned and attached energy, the status of a
- * dead letter, identities of the group's own inputs, inputs no longer parked, claims given up): said
- * before, a crash would leave it said and not done, and a conflict may have it decided otherwise.
- * The row carries the first three as `after` until they are written.
+ * What says that something is done follows the row (unassigned and attached energy, the status of
+ * a dead letter, identities of the group's own inputs, inputs no longer parked, claims given up):
+ * said before, a crash would leave it said and not done, and a conflict may have it decided
+ * otherwise.  The row carries the first three as `after` until they are written.
  */
 
 static bool is_late(const struct keyed_put *p)
