@@ -12,7 +12,8 @@
  */
 #define EVENTS_PER_JOB_MAX 1000
 
-#define CONFLICTS_MAX 16 /* of one job in a row: more is a fault, not a race */
+#define CONFLICTS_MAX 16      /* of one job in a row: more is a fault, not a race */
+#define GROUP_CONFLICTS_MAX 4 /* of a group, before its jobs are run one by one */
 
 #define PARK_NS (30 * EV_NS_PER_S)
 
@@ -262,14 +263,21 @@ static ev_err run_group(struct pump *p, struct job **jobs, size_t n)
 
 /*
  * An engine without a common transaction finds out at the group's end that somebody else has
- * written a row; then the job is decided again from a fresh load.
+ * written a row; then the same is decided again from a fresh load, up to `max` times in all.
  */
-static void run_alone(struct pump *p, struct job *j)
+static ev_err run_until_written(struct pump *p, struct job **jobs, size_t n, int max)
 {
 	ev_err e = EV_CONFLICT;
 
-	for (int i = 0; i < CONFLICTS_MAX && e == EV_CONFLICT; i++)
-		e = run_group(p, &j, 1);
+	for (int i = 0; i < max && e == EV_CONFLICT; i++)
+		e = run_group(p, jobs, n);
+	return e;
+}
+
+static void run_alone(struct pump *p, struct job *j)
+{
+	ev_err e = run_until_written(p, &j, 1, CONFLICTS_MAX);
+
 	if (e == EV_OK)
 		return;
 	j->err = e;
@@ -281,7 +289,7 @@ void pump_run(struct pump *p, struct job **jobs, size_t n)
 	for (size_t i = 0; i < n; i++)
 		p->stats.by_kind[jobs[i]->kind]++;
 	p->stats.jobs += n;
-	if (n > 1 && run_group(p, jobs, n) == EV_OK)
+	if (n > 1 && run_until_written(p, jobs, n, GROUP_CONFLICTS_MAX) == EV_OK)
 		return;
 	for (size_t i = 0; i < n; i++)
 		run_alone(p, jobs[i]);

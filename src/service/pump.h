@@ -4,8 +4,8 @@
  * The pump runs every job of a batch inside one group of the store: the outlet service, the app
  * service on the events that gave, the outlet service on the answers, until quiet.  One `end` makes
  * all of it durable; only then are the jobs done.  When a group fails, its jobs are run again one
- * by one, each in a group of its own, so that one bad input costs nobody else (design section 6);
- * one whose group ends in a conflict is decided again, up to 16 times.
+ * by one, each in a group of its own, so that one bad input costs nobody else (design section 6).
+ * What ends in a conflict is decided again: a group up to 4 times before that, a job up to 16.
  *
  * Used by one thread at a time; blocks as the store does.
  */

@@ -624,6 +624,32 @@ static void a_conflict_at_the_end_is_decided_again_but_not_for_ever(void **state
 	}
 }
 
+/* A group that met another writer stays one group, four times; then each of its jobs is alone. */
+static void a_group_in_conflict_is_tried_as_a_group_first(void **state)
+{
+	static const struct {
+		unsigned conflicts;
+		unsigned groups;
+	} cases[] = { { 0, 1 }, { 1, 2 }, { 3, 4 }, { 4, 4 + 2 } };
+	struct pump_fixture *f = *state;
+
+	for (unsigned i = 0; i < EV_ARRAY_LEN(cases); i++) {
+		struct dead_letter_job none[2] = { { .job = { .kind = JOB_DEAD_LETTER_DROP } },
+						   { .job = { .kind = JOB_DEAD_LETTER_DROP } } };
+		struct job *jobs[] = { &none[0].job, &none[1].job };
+		unsigned left = cases[i].conflicts;
+		uint64_t before = f->pump.stats.groups;
+
+		memory_set_fault(f->memory, conflict_at_end, &left);
+		pump_run(&f->pump, jobs, 2);
+		memory_set_fault(f->memory, NULL, NULL);
+		assert_int_equal(jobs[0]->err, EV_NOTFOUND); /* an answer, of the last try */
+		assert_int_equal(jobs[1]->err, EV_NOTFOUND);
+		assert_int_equal(f->pump.stats.groups - before, cases[i].groups);
+		assert_int_equal(left, 0);
+	}
+}
+
 static void one_bad_job_of_a_group_costs_no_other(void **state)
 {
 	struct pump_fixture *f = *state;
@@ -717,6 +743,7 @@ int main(void)
 		FLOW(a_fault_at_any_call_leaves_nothing_half_done),
 		FLOW(a_job_that_failed_is_not_answered_by_its_first_run),
 		FLOW(a_conflict_at_the_end_is_decided_again_but_not_for_ever),
+		FLOW(a_group_in_conflict_is_tried_as_a_group_first),
 		FLOW(one_bad_job_of_a_group_costs_no_other),
 		FLOW(an_erased_customer_leaves_sessions_without_a_person),
 		FLOW(a_replaced_tag_is_free_for_others),
