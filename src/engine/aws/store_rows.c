@@ -328,9 +328,58 @@ static void note_used(struct aws_store *s, struct aws_row *r)
 	s->group.used = r;
 }
 
-ev_err row_reload(struct aws_store *s, struct aws_row *r)
+/* What says whether another process has written to the outlet's partition since it was read. */
+struct partition_mark {
+	bool valid;
+	struct identity first; /* the oldest identity of the row */
+	uint64_t touched;
+};
+
+static struct partition_mark mark_of(const struct aws_row *r)
+{
+	const struct outlet *o;
+
+	if (r->kind != ROW_OUTLET || ((const struct outlet_entry *)r)->blocks.incomplete)
+		return (struct partition_mark){ .valid = false };
+	o = &((const struct outlet_entry *)r)->row;
+	return (struct partition_mark){ .valid = o->n_ids > 0,
+					.first = o->ids[0],
+					.touched = r->extra.touched };
+}
+
+/*
+ * A block is written when a row's identities are full, and the row begins anew with another one:
+ * while the oldest is the same there is no new block; what is parked touches the row.
+ */
+static bool is_same_partition(const struct partition_mark *was, const struct aws_row *r)
+{
+	struct partition_mark now = mark_of(r);
+
+	return was->valid && now.valid && identity_eq(&was->first, &now.first) &&
+	       was->touched == now.touched;
+}
+
+static ev_err reload_partition(struct aws_store *s, struct aws_row *r)
 {
 	struct partition p = { .s = s };
+	ev_err e = read_partition(s, &r->id, &p);
+
+	if (e == EV_OK)
+		e = take_carried(&p, r->extra.after);
+	if (e != EV_OK) {
+		free(p.blocks.of);
+		outlet_of(r)->blocks.incomplete = true; /* they are not those of the row now */
+		return e;
+	}
+	free(outlet_of(r)->blocks.of);
+	outlet_of(r)->blocks = p.blocks;
+	outlet_of(r)->may_have_parked = p.has_parked;
+	return EV_OK;
+}
+
+ev_err row_reload(struct aws_store *s, struct aws_row *r)
+{
+	struct partition_mark was = mark_of(r);
 	ev_err e = read_row(s, r);
 
 	assert(!r->touched);
@@ -338,18 +387,8 @@ ev_err row_reload(struct aws_store *s, struct aws_row *r)
 		cache_drop(&s->cache, r);
 		return e;
 	}
-	if (e == EV_OK && r->kind == ROW_OUTLET) {
-		e = read_partition(s, &r->id, &p);
-		if (e == EV_OK)
-			e = take_carried(&p, r->extra.after);
-		if (e == EV_OK) {
-			free(outlet_of(r)->blocks.of);
-			outlet_of(r)->blocks = p.blocks;
-			outlet_of(r)->may_have_parked = p.has_parked;
-		} else {
-			free(p.blocks.of);
-		}
-	}
+	if (e == EV_OK && r->kind == ROW_OUTLET && !is_same_partition(&was, r))
+		e = reload_partition(s, r);
 	r->stale = e != EV_OK;
 	if (r->kind != ROW_CUSTOMER)
 		aws_cache_settle(&s->cache, r, &s->c.rules, s->c.max_pinned);
