@@ -20,6 +20,7 @@ struct both {
 	struct cloud *cloud;
 	struct side a, b;
 	enum cloud_fault row_fault; /* of the next write of an outlet's row */
+	bool no_items;              /* nothing can be put into the items table */
 };
 
 static enum cloud_fault fault(void *user, const struct cloud_attempt *at)
@@ -27,6 +28,8 @@ static enum cloud_fault fault(void *user, const struct cloud_attempt *at)
 	struct both *x = user;
 	enum cloud_fault f = x->row_fault;
 
+	if (x->no_items && strcmp(at->operation, "PutItem") == 0)
+		return CLOUD_SERVER_ERROR;
 	if (strcmp(at->operation, "UpdateItem") != 0 ||
 	    memmem(at->body.p, at->body.n, x->names.outlets, strlen(x->names.outlets)) == NULL)
 		return CLOUD_FINE;
@@ -263,6 +266,32 @@ static void energy_of_a_row_that_was_not_written_is_no_item(void **state)
 			 EV_NOTFOUND);
 }
 
+/* The row keeps it for as long as it takes, whatever else is written meanwhile. */
+static void an_item_that_cannot_be_put_is_put_later(void **state)
+{
+	struct both *x = *state;
+	struct keyed_put put = { .kind = PUT_UNASSIGNED };
+	struct unassigned_item found;
+	struct outlet o;
+	size_t left = 1;
+
+	put.unassigned.id.b[0] = 9;
+	put.unassigned.outlet_id = outlet_id;
+	put.unassigned.mwh = 1000;
+	create(x);
+	x->no_items = true;
+	assert_int_equal(x->a.s->ops->begin(x->a.s), EV_OK);
+	o = load(&x->a);
+	assert_int_equal(write(&x->a, &o, false, &put, 1), EV_OK);
+	assert_int_equal(x->a.s->ops->end(x->a.s), EV_OK);
+	write_by(&x->a, true);
+	x->no_items = false;
+	assert_int_equal(aws_store_flush(x->a.store, INT64_MAX, &left), EV_OK);
+	assert_int_equal(left, 0);
+	assert_int_equal(x->b.s->ops->load_unassigned(x->b.s, &put.unassigned.id, &found), EV_OK);
+	assert_int_equal(found.mwh, 1000);
+}
+
 /* Backends in processes of their own: each role's have their turn. */
 static void each_table_is_swept_by_somebody(void **state)
 {
@@ -288,6 +317,7 @@ int main(void)
 		CASE(identities_of_a_row_that_was_not_written_are_not_seen),
 		CASE(identities_that_a_row_carries_are_seen),
 		CASE(energy_of_a_row_that_was_not_written_is_no_item),
+		CASE(an_item_that_cannot_be_put_is_put_later),
 		CASE(each_table_is_swept_by_somebody),
 	};
 

@@ -155,18 +155,27 @@ static void send_rows(struct aws_store *s)
 	}
 }
 
+static const struct row_after *left_with(const struct aws_row *r)
+{
+	if (r->was != NULL && r->kind == ROW_OUTLET)
+		return ((const struct outlet_image *)r->was)->extra.after;
+	if (r->was != NULL && r->kind == ROW_SESSION)
+		return ((const struct session_image *)r->was)->extra.after;
+	return NULL;
+}
+
 /* What was left with rows by an earlier group, then what this one puts after them. */
 static ev_err write_late(struct aws_store *s)
 {
-	ev_err e = EV_OK;
+	ev_err first = EV_OK;
 
-	for (struct aws_row *r = s->group.touched; r != NULL && e == EV_OK; r = r->next_touched) {
-		if (r->was != NULL && r->kind == ROW_OUTLET)
-			e = puts_after(s, ((struct outlet_image *)r->was)->extra.after);
-		else if (r->was != NULL && r->kind == ROW_SESSION)
-			e = puts_after(s, ((struct session_image *)r->was)->extra.after);
+	for (struct aws_row *r = s->group.touched; r != NULL; r = r->next_touched) {
+		ev_err e = puts_after(s, left_with(r));
+
+		r->is_behind = e != EV_OK;
+		first = first == EV_OK ? e : first;
 	}
-	return e == EV_OK ? puts_write(s, true) : e;
+	return first == EV_OK ? puts_write(s, true) : first;
 }
 
 /* Rows carry what they wait for; what no row carries has to be done now. */
@@ -192,7 +201,7 @@ static ev_err end_late(struct aws_store *s)
 
 static bool is_to_be_cleared(const struct aws_store *s, const struct aws_row *r)
 {
-	if (!r->written || r->stale || r->kind == ROW_CUSTOMER || row_is_plain(r) ||
+	if (!r->written || r->stale || r->is_behind || r->kind == ROW_CUSTOMER || row_is_plain(r) ||
 	    (r->effects != NULL && r->n_sent < r->effects->n))
 		return false;
 	for (size_t i = 0; i < s->group.puts.n; i++) {

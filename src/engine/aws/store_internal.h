@@ -82,6 +82,7 @@ struct aws_row {
 	bool pinned, unsent, touched, stale;
 	bool is_new;    /* not stored yet */
 	bool written;   /* by this group */
+	bool is_behind; /* what an earlier group left with it is not done yet */
 	size_t heap_at; /* place among the timers, from 1; 0: none */
 	int64_t due_ns;
 	bool unversioned;
