@@ -21,6 +21,7 @@ struct both {
 	struct side a, b;
 	enum cloud_fault row_fault; /* of the next write of an outlet's row */
 	bool no_items;              /* nothing can be put into the items table */
+	bool no_events;             /* … or on the stream */
 };
 
 static enum cloud_fault fault(void *user, const struct cloud_attempt *at)
@@ -29,6 +30,8 @@ static enum cloud_fault fault(void *user, const struct cloud_attempt *at)
 	enum cloud_fault f = x->row_fault;
 
 	if (x->no_items && strcmp(at->operation, "PutItem") == 0)
+		return CLOUD_SERVER_ERROR;
+	if (x->no_events && strcmp(at->operation, "PutRecords") == 0)
 		return CLOUD_SERVER_ERROR;
 	if (strcmp(at->operation, "UpdateItem") != 0 ||
 	    memmem(at->body.p, at->body.n, x->names.outlets, strlen(x->names.outlets)) == NULL)
@@ -292,6 +295,49 @@ static void an_item_that_cannot_be_put_is_put_later(void **state)
 	assert_int_equal(found.mwh, 1000);
 }
 
+static ev_err put_event(struct side *d, int64_t mwh)
+{
+	struct outlet o = load(d);
+	struct charging_event e = { .initiator = INITIATOR_OUTLET_BACKEND,
+				    .outlet_id = outlet_id,
+				    .state = OUTLET_DEVICE_REQUESTS_CHARGING,
+				    .energy_mwh = mwh };
+	struct unit u = { .kind = UNIT_OUTLET,
+			  .expected = o.version,
+			  .outlet = &o,
+			  .events = &e,
+			  .n_events = 1 };
+
+	o.version++;
+	return commit(d, &u);
+}
+
+/* b has read effects that a sends and clears, which gives the row no new version. */
+static void a_row_whose_effects_were_cleared_stays_whole(void **state)
+{
+	struct both *x = *state;
+	struct outlet o;
+	size_t left = 1;
+
+	create(x);
+	x->no_events = true;
+	assert_int_equal(x->a.s->ops->begin(x->a.s), EV_OK);
+	assert_int_equal(put_event(&x->a, 1), EV_OK);
+	assert_int_equal(x->a.s->ops->end(x->a.s), EV_OK);
+	x->no_events = false;
+	assert_int_equal(x->b.s->ops->load_outlet(x->b.s, &outlet_id, &o), EV_OK);
+	assert_int_equal(aws_store_flush(x->a.store, INT64_MAX, &left), EV_OK);
+	assert_int_equal(left, 0);
+	x->no_events = true;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(x->b.s->ops->begin(x->b.s), EV_OK);
+		assert_int_equal(put_event(&x->b, 2), EV_OK);
+		assert_int_equal(x->b.s->ops->end(x->b.s), i == 0 ? EV_CONFLICT : EV_OK);
+	}
+	/* Read anew, as another process would. */
+	assert_int_equal(aws_store_adopt(x->a.store, &outlet_id, INT64_MIN), EV_OK);
+}
+
 /* Backends in processes of their own: each role's have their turn. */
 static void each_table_is_swept_by_somebody(void **state)
 {
@@ -318,6 +364,7 @@ int main(void)
 		CASE(identities_that_a_row_carries_are_seen),
 		CASE(energy_of_a_row_that_was_not_written_is_no_item),
 		CASE(an_item_that_cannot_be_put_is_put_later),
+		CASE(a_row_whose_effects_were_cleared_stays_whole),
 		CASE(each_table_is_swept_by_somebody),
 	};
 

@@ -27,6 +27,8 @@
 #define ROW_ATTR_UNSENT_SINCE "unsentSince"
 #define ROW_ATTR_TOUCHED "touched"
 #define ROW_ATTR_AFTER "after"
+/* And one that they know. */
+#define ROW_ATTR_UNSENT_SINCE "unsentSince"
 
 enum row_kind { ROW_OUTLET, ROW_SESSION, ROW_CUSTOMER, ROW_KIND_COUNT };
 

@@ -626,6 +626,8 @@ static void change_ours(struct ddb_change *c, struct ddb_attrs *was, const struc
 	ddb_change_diff(c, was, now, key);
 	if_as_was(c, was, "version");
 	if_as_was(c, was, ROW_ATTR_TOUCHED);
+	/* Effects are cleared without a new version, and then only the changed half would be set. */
+	if_as_was(c, was, ROW_ATTR_UNSENT_SINCE);
 }
 
 static void add_outlet_write(struct aws_store *s, struct ddb_batch *b, const char *label,
