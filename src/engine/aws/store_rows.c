@@ -597,32 +597,14 @@ static void change_unversioned(struct ddb_change *c, const struct ddb_attrs *was
 	ddb_change_if(c, DDB_IF_EQUAL, number);
 }
 
-/*
- * Clearing leaves a row's version as it is, so somebody else may have cleared the effects that were
- * read here: unless there are none to be, both attributes are written.
- */
-static void forget_effects(struct ddb_attrs *was, const struct ddb_attrs *now)
-{
-	const struct ddb_attr *unsent = ddb_attrs_find(now, ROW_ATTR_UNSENT);
-
-	if (unsent == NULL || unsent->type == DDB_NONE)
-		return;
-	for (unsigned i = 0; i < was->n; i++) {
-		if (strcmp(was->of[i].name, ROW_ATTR_UNSENT) == 0 ||
-		    strcmp(was->of[i].name, ROW_ATTR_UNSENT_SINCE) == 0)
-			was->of[i].type = DDB_NONE;
-	}
-}
-
-static void change_ours(struct ddb_change *c, struct ddb_attrs *was, const struct ddb_attrs *now,
-			const char *key)
+static void change_ours(struct ddb_change *c, const struct ddb_attrs *was,
+			const struct ddb_attrs *now, const char *key)
 {
 	if (was == NULL) {
 		ddb_change_all(c, now, key, false);
 		ddb_change_if_absent(c, key);
 		return;
 	}
-	forget_effects(was, now);
 	ddb_change_diff(c, was, now, key);
 	if_as_was(c, was, "version");
 	if_as_was(c, was, ROW_ATTR_TOUCHED);
