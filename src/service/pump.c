@@ -265,22 +265,25 @@ static ev_err run_group(struct pump *p, struct job **jobs, size_t n)
  * An engine without a common transaction finds out at the group's end that somebody else has
  * written a row; then the same is decided again from a fresh load, up to `max` times in all.
  */
-static ev_err run_until_written(struct pump *p, struct job **jobs, size_t n, int max)
+static ev_err run_until_written(struct pump *p, struct job **jobs, size_t first, size_t n, int max)
 {
 	ev_err e = EV_CONFLICT;
 
+	p->under_way.first = first;
+	p->under_way.n = n;
+
 	for (int i = 0; i < max && e == EV_CONFLICT; i++)
-		e = run_group(p, jobs, n);
+		e = run_group(p, &jobs[first], n);
 	return e;
 }
 
-static void run_alone(struct pump *p, struct job *j)
+static void run_alone(struct pump *p, struct job **jobs, size_t at)
 {
-	ev_err e = run_until_written(p, &j, 1, CONFLICTS_MAX);
+	ev_err e = run_until_written(p, jobs, at, 1, CONFLICTS_MAX);
 
 	if (e == EV_OK)
 		return;
-	j->err = e;
+	jobs[at]->err = e;
 	p->stats.failed_jobs++;
 }
 
@@ -289,8 +292,8 @@ void pump_run(struct pump *p, struct job **jobs, size_t n)
 	for (size_t i = 0; i < n; i++)
 		p->stats.by_kind[jobs[i]->kind]++;
 	p->stats.jobs += n;
-	if (n > 1 && run_until_written(p, jobs, n, GROUP_CONFLICTS_MAX) == EV_OK)
+	if (n > 1 && run_until_written(p, jobs, 0, n, GROUP_CONFLICTS_MAX) == EV_OK)
 		return;
 	for (size_t i = 0; i < n; i++)
-		run_alone(p, jobs[i]);
+		run_alone(p, jobs, i);
 }

@@ -29,6 +29,9 @@ struct pump {
 	 * come back as JOB_EVENT.  Set after pump_init; false by default.
 	 */
 	bool apart;
+	struct {
+		size_t first, n;
+	} under_way; /* the jobs of pump_run's that the open, or last, group runs; for tests */
 	struct effects effects;
 	struct outlet_service outlet;
 	struct app_service app;

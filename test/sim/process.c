@@ -19,18 +19,28 @@ static bool can_strike(enum memory_point point, ev_err fault)
 	return fault != EV_CONFLICT || point == MEMORY_AT_COMMIT;
 }
 
+static void begin_group(struct sim_process *p)
+{
+	bool pumped = p->role == ROLE_BOTH;
+
+	assert(p->groups < SIM_GROUPS);
+	p->group[p->groups].first = pumped ? p->pump.under_way.first : p->first;
+	p->group[p->groups].n = pumped ? p->pump.under_way.n : p->n;
+	p->group[p->groups].durable = false;
+	p->groups++;
+	p->denials = 0;
+}
+
 static ev_err strike(void *user, enum memory_point point)
 {
 	struct sim_process *p = user;
 
 	if (p->quiet || point == MEMORY_AT_QUERY)
 		return EV_OK;
-	if (point == MEMORY_AT_BEGIN) {
-		p->groups++;
-		p->denials = 0;
-	}
+	if (point == MEMORY_AT_BEGIN)
+		begin_group(p);
 	if (point == MEMORY_AFTER_END)
-		p->durable[p->groups - 1] = true;
+		p->group[p->groups - 1].durable = true;
 	if (p->shots == 0)
 		return EV_OK;
 	if (p->countdown > 0) {
@@ -332,12 +342,19 @@ static ev_err run_group(struct sim_process *p, struct sim_task **tasks, size_t n
 	return e;
 }
 
+static ev_err run_span(struct sim_process *p, struct sim_task **tasks, size_t first, size_t n)
+{
+	p->first = first;
+	p->n = n;
+	return run_group(p, &tasks[first], n);
+}
+
 static void run_split(struct sim_process *p, struct sim_task **tasks, size_t n)
 {
-	if (n > 1 && run_group(p, tasks, n) == EV_OK)
+	if (n > 1 && run_span(p, tasks, 0, n) == EV_OK)
 		return;
 	for (size_t i = 0; i < n; i++) {
-		ev_err e = run_group(p, &tasks[i], 1);
+		ev_err e = run_span(p, tasks, i, 1);
 
 		if (e != EV_OK && tasks[i]->job != NULL)
 			tasks[i]->job->err = e;
@@ -355,6 +372,16 @@ static void run_pump(struct sim_process *p, struct sim_task **tasks, size_t n)
 
 /* --- batches --- */
 
+static bool is_durable(const struct sim_process *p, size_t task)
+{
+	for (size_t g = 0; g < p->groups; g++) {
+		if (p->group[g].durable && task >= p->group[g].first &&
+		    task - p->group[g].first < p->group[g].n)
+			return true;
+	}
+	return false;
+}
+
 /* Which tasks took place, by what the engine was seen to do; an answer must not say more. */
 static void note_durable(struct sim_process *p, struct sim_task **tasks, size_t n)
 {
@@ -362,7 +389,7 @@ static void note_durable(struct sim_process *p, struct sim_task **tasks, size_t 
 		struct sim_task *t = tasks[i];
 
 		t->alone = n == 1 && p->n_rivals == 0;
-		t->durable = p->durable[0] || (n > 1 && p->durable[i + 1]);
+		t->durable = is_durable(p, i);
 		sim_must(p->sim, t->durable || t->job == NULL || t->job->err != EV_OK,
 			 "a %s was answered that is not durable", job_kind_text(t->job->kind));
 		books_task(p->sim, t);
@@ -370,7 +397,7 @@ static void note_durable(struct sim_process *p, struct sim_task **tasks, size_t 
 	for (size_t i = 0; i < p->n_rivals; i++) {
 		struct sim_task *t = p->rivals[i];
 
-		t->durable = p->durable[t->group];
+		t->durable = p->group[t->group].durable;
 		books_task(p->sim, t);
 	}
 }
@@ -405,7 +432,6 @@ static void forget_batch(struct sim_process *p)
 	p->n_rivals = 0;
 	p->n_news = 0;
 	p->groups = 0;
-	memset(p->durable, 0, sizeof(p->durable));
 }
 
 void sim_run(struct sim_process *p, struct sim_task **tasks, size_t n)

@@ -25,10 +25,11 @@
 #define SIM_DEVICES 4
 #define SIM_CUSTOMERS 5
 #define SIM_OUTBOX 24
-#define SIM_WINDOW 4    /* messages in flight on a WebSocket */
-#define SIM_PACKETS 512 /* on the network at a time */
-#define SIM_QUEUE 256   /* inputs that wait for a process */
-#define SIM_BATCH 12    /* inputs in a group */
+#define SIM_WINDOW 4                    /* messages in flight on a WebSocket */
+#define SIM_PACKETS 512                 /* on the network at a time */
+#define SIM_QUEUE 256                   /* inputs that wait for a process */
+#define SIM_BATCH 12                    /* inputs in a group */
+#define SIM_GROUPS (16 * SIM_BATCH + 8) /* a job alone is decided up to 16 times */
 #define SIM_RIVALS 8
 #define SIM_NEWS 512 /* commands told by the engine during a batch */
 
@@ -101,10 +102,14 @@ struct sim_process {
 	bool quiet; /* the simulation itself is asking */
 
 	/* The present batch. */
-	size_t groups;               /* begun */
-	bool durable[SIM_BATCH + 2]; /* by group */
-	size_t denials;              /* in the present group */
-	bool nested;                 /* a rival is at work */
+	size_t groups; /* begun */
+	struct {
+		size_t first, n; /* tasks of the batch */
+		bool durable;
+	} group[SIM_GROUPS];
+	size_t first, n; /* tasks of the group that begins next */
+	size_t denials;  /* in the present group */
+	bool nested;     /* a rival is at work */
 	struct sim_task *rivals[SIM_RIVALS];
 	size_t n_rivals;
 	struct device_command news[SIM_NEWS];

@@ -279,38 +279,6 @@ static void a_row_carries_sixteen_effects_and_then_takes_no_more(void **state)
 	done(w, &p);
 }
 
-/* Clearing leaves the version as it is: who has read the effects before must not count on them. */
-static void effects_that_another_process_has_cleared(void **state)
-{
-	bool down = true;
-	struct aws_world *w = without_stream(&down);
-	struct ev_uuid id = { { 7 } };
-	struct aws_process p;
-	struct aws_process q;
-	struct aws_process fresh;
-	struct outlet o;
-	size_t left = 0;
-
-	(void)state;
-	process_start(&p, w, "a", BOTH, 100);
-	process_start(&q, w, "b", BOTH, 100);
-	process_start(&fresh, w, "c", BOTH, 100);
-	assert_int_equal(commit_denial(&p, 0), EV_OK);
-	assert_int_equal(
-		aws_store_store(q.store)->ops->load_outlet(aws_store_store(q.store), &id, &o),
-		EV_OK);
-	down = false;
-	assert_int_equal(aws_store_flush(p.store, INT64_MAX, &left), EV_OK);
-	down = true;
-	assert_int_equal(commit_denial(&q, 1), EV_OK);
-	down = false;
-	assert_int_equal(aws_store_adopt(fresh.store, &id, INT64_MAX), EV_OK);
-	assert_int_equal(cloud_n_records(w->cloud, w->resources.event_stream), 3);
-	process_stop(&fresh);
-	process_stop(&q);
-	done(w, &p);
-}
-
 /* --- crashes --- */
 
 static const struct world_input day[] = {
@@ -729,7 +697,6 @@ int main(void)
 		cmocka_unit_test(a_write_whose_answer_is_lost_counts_once),
 		cmocka_unit_test(effects_that_fail_are_sent_later),
 		cmocka_unit_test(a_row_carries_sixteen_effects_and_then_takes_no_more),
-		cmocka_unit_test(effects_that_another_process_has_cleared),
 		cmocka_unit_test(a_death_at_any_call_loses_and_doubles_nothing),
 		cmocka_unit_test(a_fault_at_any_call_loses_and_doubles_nothing),
 		cmocka_unit_test(attached_energy_counts_once_whenever_the_process_dies),
