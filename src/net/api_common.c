@@ -190,7 +190,10 @@ static void write_books(struct json_writer *w, const void *row)
 	json_write_kwh(w, b->items_open_mwh);
 	json_write_object_end(w);
 	json_write_key(w, "balanced");
-	json_write_bool(w, is_balanced(b));
+	if (b->is_part)
+		json_write_null(w);
+	else
+		json_write_bool(w, is_balanced(b));
 	json_write_object_end(w);
 }
 

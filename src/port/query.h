@@ -34,6 +34,8 @@ struct outlet_filter {
 
 /* Sums over everything, in mWh; the books balance when total == sessions + unassigned. */
 struct energy_books {
+	/* Rows are another process's, or cannot be read: whether the books balance is unknown. */
+	bool is_part;
 	int64_t outlets_total_mwh;
 	int64_t outlets_unassigned_mwh;
 	int64_t sessions_mwh;

@@ -121,11 +121,12 @@ static ev_err sum_outlet(void *user, struct ev_str item, bool *more)
 {
 	struct energy_books *b = user;
 	struct ddb_outlet row;
-	ev_err e = ddb_outlet_read(item, &row);
 
 	*more = true;
-	if (e != EV_OK)
-		return e;
+	if (ddb_outlet_read(item, &row) != EV_OK) {
+		b->is_part = true;
+		return EV_OK;
+	}
 	b->n_outlets++;
 	b->outlets_total_mwh += row.outlet.total_energy_mwh;
 	b->outlets_unassigned_mwh += row.outlet.unassigned_mwh;
@@ -136,11 +137,12 @@ static ev_err sum_session(void *user, struct ev_str item, bool *more)
 {
 	struct energy_books *b = user;
 	struct ddb_session row;
-	ev_err e = ddb_session_read(item, &row);
 
 	*more = true;
-	if (e != EV_OK)
-		return e;
+	if (ddb_session_read(item, &row) != EV_OK) {
+		b->is_part = true;
+		return EV_OK;
+	}
 	b->n_sessions++;
 	b->n_live_sessions += session_is_live(row.session.state);
 	b->sessions_mwh += row.session.energy_mwh;
@@ -179,13 +181,11 @@ static ev_err count_letter(struct energy_books *b, struct ev_str item)
 	return e;
 }
 
-static ev_err sum_own(void *user, struct ev_str item, bool *more)
+static ev_err add_own(struct energy_books *b, struct ev_str item)
 {
-	struct energy_books *b = user;
 	enum own_kind kind;
 	ev_err e = own_kind_read(item, &kind);
 
-	*more = true;
 	if (e != EV_OK)
 		return e;
 	b->n_commands += kind == OWN_COMMAND;
@@ -195,10 +195,21 @@ static ev_err sum_own(void *user, struct ev_str item, bool *more)
 	return kind == OWN_LETTER ? count_letter(b, item) : EV_OK;
 }
 
+static ev_err sum_own(void *user, struct ev_str item, bool *more)
+{
+	struct energy_books *b = user;
+
+	*more = true;
+	if (add_own(b, item) != EV_OK)
+		b->is_part = true;
+	return EV_OK;
+}
+
 static ev_err query_books(struct query *query, struct energy_books *out)
 {
 	struct aws_query *q = aws_query_of(query);
-	struct energy_books b = { .n_events = 0 };
+	const unsigned both = AWS_ROLE_OUTLET | AWS_ROLE_APP;
+	struct energy_books b = { .is_part = (q->roles & both) != both };
 	ev_err e = EV_OK;
 
 	if ((q->roles & AWS_ROLE_OUTLET) != 0)
