@@ -115,6 +115,15 @@ static void lane_metrics(struct aws_runtime *r, struct ev_buf *out)
 		atomic_load(&r->timers_failed));
 }
 
+void aws_runtime_counted(struct aws_runtime *r, struct pump_snapshot *out)
+{
+	struct aws_lanes_stats s = { .pump = { .groups = 0 } };
+
+	if (r->lanes != NULL)
+		aws_lanes_stats(r->lanes, &s);
+	*out = (struct pump_snapshot){ .pump = s.pump, .outlet = s.outlet, .app = s.app };
+}
+
 void aws_runtime_metrics(struct aws_runtime *r, struct ev_buf *out)
 {
 	struct aws_worker *w = r->workers;

@@ -17,6 +17,7 @@
 #include "cli/config.h"
 #include "net/api.h"
 #include "port/query.h"
+#include "service/host.h"
 #include "service/job.h"
 
 struct aws_runtime;
@@ -64,6 +65,8 @@ void aws_runtime_gone(struct aws_runtime *r, const struct ev_uuid *outlet_id);
 void aws_runtime_checks(struct aws_runtime *r, struct api_checks *c);
 
 /* Appends the engine's counters to /metrics.  Any thread. */
+/* Of the lanes' pumps. */
+void aws_runtime_counted(struct aws_runtime *r, struct pump_snapshot *out);
 void aws_runtime_metrics(struct aws_runtime *r, struct ev_buf *out);
 
 #endif

@@ -244,9 +244,17 @@ static void run_on_aws(void *user, struct job **jobs, size_t n)
 	aws_runtime_run(r->aws, jobs, n);
 }
 
+static void counted_on_aws(void *user, struct pump_snapshot *out)
+{
+	struct runtime *r = user;
+
+	aws_runtime_counted(r->aws, out);
+}
+
 static void use_aws(struct runtime *r, struct host_config *c)
 {
 	c->run = run_on_aws;
+	c->counted = counted_on_aws;
 	c->run_user = r;
 	c->clock = r->clock;
 }

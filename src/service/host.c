@@ -591,6 +591,10 @@ void host_pump_stats(struct host *h, struct pump_snapshot *out)
 {
 	struct workers *w = h->workers;
 
+	if (w->config.counted != NULL) {
+		w->config.counted(w->config.run_user, out);
+		return;
+	}
 	pthread_mutex_lock(&w->lock);
 	*out = w->counted;
 	pthread_mutex_unlock(&w->lock);

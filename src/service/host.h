@@ -46,6 +46,13 @@ struct host_loop {
 	void *user;
 };
 
+/* What the writer's parts had counted when the last batch was done. */
+struct pump_snapshot {
+	struct pump_stats pump;
+	struct outlet_service_stats outlet;
+	struct app_service_stats app;
+};
+
 struct host_config {
 	struct pump *pump; /* borrowed; used by the writer thread alone until host_free */
 	/*
@@ -53,6 +60,8 @@ struct host_config {
 	 * blocks as it likes.
 	 */
 	void (*run)(void *user, struct job **jobs, size_t n);
+	/* What the pumps behind `run` have counted.  Any thread; NULL: nothing. */
+	void (*counted)(void *user, struct pump_snapshot *out);
 	void *run_user;
 	struct ev_clock *clock; /* with run; else the pump's */
 	struct query *query;    /* borrowed; used by the reader thread alone until host_free */
@@ -127,12 +136,7 @@ void host_tell_command(struct host *h, const struct device_command *c);
 
 struct host_stats host_stats(const struct host *h); /* any thread */
 
-/* What the writer's parts had counted when the last batch was done.  Any thread. */
-struct pump_snapshot {
-	struct pump_stats pump;
-	struct outlet_service_stats outlet;
-	struct app_service_stats app;
-};
+/* Any thread. */
 void host_pump_stats(struct host *h, struct pump_snapshot *out);
 
 #endif
