@@ -23,12 +23,15 @@ static void tick_lane(void *user, size_t lane, struct pump *pump, struct aws_sto
 	size_t failed = 0;
 	size_t left = 0;
 
-	(void)lane;
+	struct ev_fail fail = { .code = EV_OK };
+	ev_err e;
+
 	aws_lane_tick(pump, TICK_OUTLETS, &failed);
 	atomic_fetch_add(&r->timers_failed, failed);
-	if (aws_store_flush(store, ev_clock_wall_ns(r->options.clock) - RESEND_AFTER_NS, &left) ==
-	    EV_OK)
-		atomic_fetch_add(&r->rows_unsent, left);
+	e = aws_store_flush(store, ev_clock_wall_ns(r->options.clock) - RESEND_AFTER_NS, &left);
+	aws_store_last_fail(store, &fail);
+	aws_lanes_note(r->lanes, lane, e == EV_OK ? NULL : &fail);
+	atomic_fetch_add(&r->rows_unsent, left);
 	atomic_fetch_sub(&r->ticking, 1);
 }
 
@@ -41,6 +44,19 @@ static void tick_lanes(struct aws_runtime *r)
 	atomic_store(&r->ticking, r->n_lane_owns);
 	if (aws_lanes_each(r->lanes, tick_lane, r) != EV_OK)
 		atomic_store(&r->ticking, 0);
+}
+
+static void watch_lanes(struct aws_runtime *r, bool *was_well)
+{
+	struct ev_fail fail = { .code = EV_OK };
+	bool well = aws_lanes_are_well(r->lanes, &fail);
+
+	if (well != *was_well && well)
+		ev_info(r->options.log, "aws.ready", EV_KZ("what", "store"));
+	else if (well != *was_well)
+		ev_error(r->options.log, "aws.failing", EV_KZ("what", "store"),
+			 EV_KERR("code", fail.code), EV_KZ("error", fail.text));
+	*was_well = well;
 }
 
 /* --- the sweep --- */
@@ -162,11 +178,13 @@ static void *keep_house(void *arg)
 {
 	struct aws_runtime *r = arg;
 	int64_t swept_ns = INT64_MIN / 2;
+	bool was_well = true;
 
 	while (!rest(r)) {
 		int64_t now_ns = ev_clock_mono_ns(r->options.clock);
 
 		tick_lanes(r);
+		watch_lanes(r, &was_well);
 		if (now_ns - swept_ns < r->options.config->sweep_interval_ns)
 			continue;
 		swept_ns = now_ns;

@@ -24,6 +24,9 @@ enum aws_worker_kind {
 	AWS_WORKERS
 };
 
+/* What the log said last. */
+enum aws_worker_shown { AWS_SHOWN_NOTHING, AWS_SHOWN_READY, AWS_SHOWN_FAILING };
+
 /* A thread that turns one reader of queues or streams. */
 struct aws_worker {
 	enum aws_worker_kind kind;
@@ -35,7 +38,7 @@ struct aws_worker {
 	struct aws_front *front;
 	pthread_t thread;
 	bool has_thread;
-	bool was_ready; /* of the log */
+	enum aws_worker_shown shown;
 };
 
 struct aws_lane_own {
@@ -73,7 +76,7 @@ struct aws_runtime {
 	atomic_bool stopping;
 	pthread_mutex_t lock; /* of the next */
 	pthread_cond_t stop;
-	char check_texts[AWS_WORKERS][160]; /* the loop's */
+	char check_texts[AWS_WORKERS + 1][160]; /* the loop's */
 };
 
 /* A client of its own for one thread. */

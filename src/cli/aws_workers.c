@@ -76,21 +76,22 @@ static bool is_ready(struct aws_worker *w, struct ev_fail *fail)
 	return front.ready;
 }
 
-/* A line in the log when a dependency goes or comes back. */
+/* A line in the log when its dependencies are there for the first time, go, or come back. */
 static void watch(struct aws_worker *w)
 {
 	struct ev_fail fail = { .code = EV_OK };
-	bool ready = is_ready(w, &fail);
+	enum aws_worker_shown now = is_ready(w, &fail) ? AWS_SHOWN_READY : AWS_SHOWN_FAILING;
 
-	/* Not ready without a failure: it has not been there yet. */
-	if (ready == w->was_ready || (!ready && fail.code == EV_OK))
+	if (now == AWS_SHOWN_FAILING && fail.code == EV_OK)
+		return; /* not reached yet */
+	if (now == w->shown)
 		return;
-	if (ready)
+	if (now == AWS_SHOWN_READY)
 		ev_info(w->runtime->options.log, "aws.ready", EV_KZ("what", names[w->kind]));
 	else
 		ev_error(w->runtime->options.log, "aws.failing", EV_KZ("what", names[w->kind]),
 			 EV_KERR("code", fail.code), EV_KZ("error", fail.text));
-	w->was_ready = ready;
+	w->shown = now;
 }
 
 static void *work(void *arg)
@@ -222,7 +223,6 @@ ev_err aws_workers_start(struct aws_runtime *r, struct ev_fail *fail)
 
 		w->kind = (enum aws_worker_kind)k;
 		w->runtime = r;
-		w->was_ready = true;
 		if (aws_runtime_plays(r, roles_of[k]))
 			e = open_one(w, fail);
 	}
@@ -254,22 +254,32 @@ void aws_workers_free(struct aws_runtime *r)
 	}
 }
 
+/* room: the text is looked at until the checks are written. */
+static void add_check(struct api_checks *c, const char *name, bool well, const struct ev_fail *fail,
+		      char *room, size_t cap)
+{
+	size_t n = strnlen(fail->text, cap - 1);
+
+	memcpy(room, fail->text, n);
+	room[n] = '\0';
+	api_checks_add(c, name, well ? NULL : n > 0 ? room : "not reached yet");
+}
+
 void aws_runtime_checks(struct aws_runtime *r, struct api_checks *c)
 {
+	const size_t cap = sizeof(r->check_texts[0]);
+	struct ev_fail fail = { .code = EV_OK };
+
 	for (int k = 0; k < AWS_WORKERS; k++) {
 		struct aws_worker *w = &r->workers[k];
-		struct ev_fail fail = { .code = EV_OK };
-		size_t n;
 
 		if (!w->has_thread)
 			continue;
-		if (is_ready(w, &fail)) {
-			api_checks_add(c, names[k], NULL);
-			continue;
-		}
-		n = strnlen(fail.text, sizeof(r->check_texts[k]) - 1);
-		memcpy(r->check_texts[k], fail.text, n);
-		r->check_texts[k][n] = '\0';
-		api_checks_add(c, names[k], n > 0 ? r->check_texts[k] : "not reached yet");
+		fail = (struct ev_fail){ .code = EV_OK };
+		add_check(c, names[k], is_ready(w, &fail), &fail, r->check_texts[k], cap);
 	}
+	fail = (struct ev_fail){ .code = EV_OK };
+	if (r->lanes != NULL)
+		add_check(c, "store", aws_lanes_are_well(r->lanes, &fail), &fail,
+			  r->check_texts[AWS_WORKERS], cap);
 }

@@ -9,6 +9,7 @@
 #include "engine/aws/consumer_internal.h"
 #include "engine/aws/puts.h"
 
+#define TROUBLE_AFTER_NS (2 * EV_NS_PER_S) /* a single call is tried again soon */
 #define BUSY_NS (50 * EV_NS_PER_MS)
 #define READ_ATTEMPT_MS 10000
 #define ORPHAN_TURNS 3 /* plans that others had to take what is free */
@@ -74,16 +75,64 @@ static void unlink_call(struct aws_consumer *c, struct consumer_call *call)
 	*at = call->next;
 }
 
+static const char *const operations[CONSUMER_OPERATIONS] = {
+	"ListShards", "GetShardIterator", "GetRecords", "PutRecords",
+	"Scan",       "PutItem",          "UpdateItem", "GetItem",
+};
+
+static size_t operation_of(const char *name)
+{
+	size_t i = 0;
+
+	while (i + 1 < CONSUMER_OPERATIONS && strcmp(operations[i], name) != 0)
+		i++;
+	return i;
+}
+
+/* Reads are of the event stream, puts of dead letters, all else of leases. */
+static const char *resource_of(const struct aws_consumer *c, const char *operation)
+{
+	size_t i = operation_of(operation);
+
+	if (i < 3)
+		return c->config.stream;
+	return i == 3 ? c->config.dead_letters : c->config.leases;
+}
+
 void consumer_failed(struct aws_consumer *c, const char *what, ev_err err,
 		     const struct aws_error *error)
 {
+	const char *on = resource_of(c, what);
+
 	c->state.failed_calls++;
 	if (error->kind == AWS_ERROR_NONE)
 		(void)ev_fail_set(&c->state.fail, err, 0, "%s on %s: an answer of no use", what,
-				  c->config.stream);
+				  on);
 	else
 		(void)ev_fail_set(&c->state.fail, err, error->status, "%s on %s: %s: %.120s", what,
-				  c->config.stream, error->code, error->message);
+				  on, error->code, error->message);
+}
+
+/* After a call was taken: did it work? */
+static void note_outcome(struct aws_consumer *c, const struct aws_call *call, bool worked)
+{
+	struct aws_trouble *t = &c->troubles[operation_of(call->operation)];
+
+	if (worked)
+		aws_trouble_worked(t);
+	else
+		aws_trouble_failed(t, &c->state.fail, consumer_now(c));
+}
+
+static bool is_in_trouble(const struct aws_consumer *c, int64_t now_ns, struct ev_fail *fail)
+{
+	for (size_t i = 0; i < CONSUMER_OPERATIONS; i++) {
+		if (aws_trouble_is(&c->troubles[i], TROUBLE_AFTER_NS, now_ns)) {
+			*fail = c->troubles[i].fail;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* --- Shards --- */
@@ -326,8 +375,7 @@ static void letter_taken(struct aws_consumer *c, struct consumer_call *call)
 	if (aws_batch_n_failed(&batch) == 0)
 		c->state.letters++;
 	else
-		consumer_failed(c, "PutRecords of a dead letter",
-				call->call.err != EV_OK ? call->call.err : EV_IO,
+		consumer_failed(c, "PutRecords", call->call.err != EV_OK ? call->call.err : EV_IO,
 				&call->call.error);
 	if (s->lease == NULL) {
 		shard_record_drop(record);
@@ -440,7 +488,8 @@ static void show(struct aws_consumer *c, int64_t now_ns)
 	}
 	s->ready = c->listed_once && c->scanned_once &&
 		   now_ns - c->listed_ns < 3 * c->config.list_ns &&
-		   now_ns - c->scanned_ns < 3 * c->config.take_ns;
+		   now_ns - c->scanned_ns < 3 * c->config.take_ns &&
+		   !is_in_trouble(c, now_ns, &s->fail);
 	pthread_mutex_lock(&c->lock);
 	c->shown = *s;
 	pthread_mutex_unlock(&c->lock);
@@ -467,8 +516,11 @@ static void call_taken(struct aws_consumer *c, struct aws_call *done)
 {
 	struct consumer_call *call = (struct consumer_call *)(void *)done;
 
+	uint64_t failed = c->state.failed_calls;
+
 	unlink_call(c, call);
 	call->taken(c, call);
+	note_outcome(c, done, c->state.failed_calls == failed);
 	aws_call_clear(&call->call);
 	free(call);
 }

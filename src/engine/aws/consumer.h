@@ -82,7 +82,7 @@ EV_NODISCARD ev_err aws_consumer_turn(struct aws_consumer *c, int64_t timeout_ns
 bool aws_consumer_drain(struct aws_consumer *c);
 
 struct aws_consumer_state {
-	bool ready;          /* shards were listed and the lease table read lately */
+	bool ready;          /* shards were listed, the lease table read lately, no trouble */
 	struct ev_fail fail; /* the last call that failed; code EV_OK: none did since all worked */
 	uint64_t records, foreign, undecodable, rejected, retried, repeated;
 	uint64_t letters, checkpoints, lost_leases, stolen, taken, created, released, ended;

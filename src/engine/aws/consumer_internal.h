@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "engine/aws/consumer.h"
 #include "engine/aws/shard_reader.h"
+#include "engine/aws/trouble.h"
 
 #define CONSUMER_STEPS 32             /* of a plan; the rest waits for the next */
 #define CONSUMER_LETTERS 16           /* puts of dead letters under way */
@@ -46,6 +47,8 @@ struct consumer_call {
 	char body[];
 };
 
+#define CONSUMER_OPERATIONS 8
+
 /* Shards of a list that is being read, page by page. */
 struct consumer_list {
 	struct lease_shard *of;
@@ -77,6 +80,8 @@ struct aws_consumer {
 	unsigned list_failures, scan_failures;
 	int64_t scan_began_ns;
 	ev_err scan_err;
+
+	struct aws_trouble troubles[CONSUMER_OPERATIONS]; /* of consumer_operations */
 
 	struct aws_consumer_state state; /* the loop's own */
 	pthread_mutex_t lock;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/aws/trouble.h"
 #include "service/job_key.h"
 
 #define LANES_MAX 256
@@ -28,7 +29,8 @@ struct lane {
 	bool has_box, has_pump, has_thread;
 
 	pthread_mutex_t lock;
-	struct aws_lanes_stats counted; /* under the lock */
+	struct aws_lanes_stats counted; /* under the lock, as the next */
+	struct aws_trouble tables, puts;
 };
 
 struct aws_lanes {
@@ -51,11 +53,67 @@ static void count(struct lane *l)
 	pthread_mutex_unlock(&l->lock);
 }
 
+static void note(struct lane *l, struct aws_trouble *t, const struct ev_fail *fail)
+{
+	pthread_mutex_lock(&l->lock);
+	if (fail == NULL)
+		aws_trouble_worked(t);
+	else
+		aws_trouble_failed(t, fail, ev_clock_mono_ns(l->lanes->clock));
+	pthread_mutex_unlock(&l->lock);
+}
+
+void aws_lanes_note(struct aws_lanes *l, size_t lane, const struct ev_fail *fail)
+{
+	note(&l->lanes[lane], &l->lanes[lane].puts, fail);
+}
+
+bool aws_lanes_are_well(struct aws_lanes *l, struct ev_fail *out)
+{
+	int64_t now_ns = ev_clock_mono_ns(l->clock);
+	bool well = true;
+
+	for (size_t i = 0; i < l->n && well; i++) {
+		struct lane *lane = &l->lanes[i];
+
+		pthread_mutex_lock(&lane->lock);
+		well = false;
+		if (aws_trouble_is(&lane->tables, 0, now_ns))
+			*out = lane->tables.fail;
+		else if (aws_trouble_is(&lane->puts, 0, now_ns))
+			*out = lane->puts.fail;
+		else
+			well = true;
+		pthread_mutex_unlock(&lane->lock);
+	}
+	return well;
+}
+
+/* Failures of the way, not of an input or a row. */
+static void note_jobs(struct lane *l, struct job **jobs, size_t n)
+{
+	struct ev_fail fail = { .code = EV_OK };
+	bool failed = false, worked = false;
+
+	for (size_t i = 0; i < n; i++) {
+		ev_err e = jobs[i]->err;
+
+		failed = failed || e == EV_IO || e == EV_TIMEOUT;
+		worked = worked || e == EV_OK;
+	}
+	aws_store_last_fail(l->store, &fail);
+	if (failed)
+		note(l, &l->tables, &fail);
+	else if (worked)
+		note(l, &l->tables, NULL);
+}
+
 static void run_jobs(struct lane *l, struct job **jobs, size_t n)
 {
 	if (n == 0)
 		return;
 	aws_lane_run(&l->pump, jobs, n);
+	note_jobs(l, jobs, n);
 	count(l);
 	atomic_fetch_sub(&l->lanes->waiting, n);
 	for (size_t i = 0; i < n; i++)

@@ -64,6 +64,14 @@ EV_NODISCARD ev_err aws_lanes_on(struct aws_lanes *l, const struct ev_uuid *outl
 /* The lane, of so many, that an outlet's id falls on. */
 size_t aws_lanes_place(const struct ev_uuid *id, size_t n_lanes);
 
+/*
+ * What `fn` found out about the way to AWS: NULL, it works.  What jobs find out is noted by the
+ * lanes themselves.
+ */
+void aws_lanes_note(struct aws_lanes *l, size_t lane, const struct ev_fail *fail);
+/* False: tables or what is put fail for some time, *out names it.  Any thread. */
+bool aws_lanes_are_well(struct aws_lanes *l, struct ev_fail *out);
+
 /* Sums over all lanes, as of their last batches.  Any thread. */
 struct aws_lanes_stats {
 	struct pump_stats pump;

@@ -38,7 +38,10 @@ ev_err row_send(struct aws_store *s, struct aws_row *r)
 	if (err == EV_OK && sent < n)
 		err = EV_IO;
 	if (err != EV_OK)
-		(void)ev_fail_set(&s->io.fail, err, 0, "an effect could not be sent: %s",
+		(void)ev_fail_set(&s->io.fail, err, 0, "%s: not sent: %s",
+				  effects[sent < n ? sent : n - 1].is_command
+					  ? s->c.resources->commands_out
+					  : s->c.resources->event_stream,
 				  ev_err_text(err));
 	return err;
 }
