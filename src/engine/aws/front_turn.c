@@ -34,11 +34,13 @@ static void back_off(struct aws_front *f, enum front_kind kind, int64_t now_ns)
 	struct front_backoff *b = &f->backoff[kind];
 	int64_t widest = BACKOFF_NS;
 
+	front_count(f, &f->n.errors, 1);
+	if (b->until_ns > now_ns)
+		return; /* one for all that were under way together */
 	for (unsigned k = 0; k < b->fails && widest < BACKOFF_MAX_NS; k++)
 		widest *= 2;
 	b->fails++;
 	b->until_ns = now_ns + BACKOFF_NS / 2 + (int64_t)ev_rng_below(rng(f), (uint64_t)widest);
-	front_count(f, &f->n.errors, 1);
 }
 
 /* --- starting --- */
@@ -57,8 +59,8 @@ static void write_request(const struct aws_front *f, enum front_kind kind, struc
 	struct sqs_create create = { .name = ev_str_from(f->own_queue),
 				     .visibility_s = f->config.visibility_s,
 				     .retention_s = OWN_RETENTION_S };
-	/* Of the last messages at the end nobody is waited for. */
-	unsigned wait_s = f->is_draining ? 0 : f->config.wait_s;
+	/* Of the last messages at the end nobody is waited for, nor to see that it works again. */
+	unsigned wait_s = f->is_draining || f->backoff[kind].fails > 0 ? 0 : f->config.wait_s;
 
 	if (kind == FRONT_FIND)
 		sqs_write_name(ev_str_from(queue_of(f, kind)), b);

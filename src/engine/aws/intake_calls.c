@@ -37,12 +37,14 @@ static void back_off(struct aws_intake *i, enum intake_kind kind, int64_t now_ns
 	struct aws_caller *c = i->config.caller;
 	int64_t widest = BACKOFF_NS;
 
+	i->n.errors++;
+	if (b->until_ns > now_ns)
+		return; /* one for all that were under way together */
 	for (unsigned k = 0; k < b->fails && widest < BACKOFF_MAX_NS; k++)
 		widest *= 2;
 	b->fails++;
 	b->until_ns = now_ns + BACKOFF_NS / 2 +
 		      (int64_t)ev_rng_below(c->ops->rng(c), (uint64_t)widest);
-	i->n.errors++;
 }
 
 static void note_failure(struct aws_intake *i, enum intake_kind kind, const struct aws_error *error)
@@ -175,9 +177,12 @@ static bool start_receive(struct aws_intake *i, int64_t now_ns)
 	struct ev_buf b;
 	struct intake_call *c = open_call(i, INTAKE_RECEIVE, SQS_REQUEST_MAX, &b);
 
+	/* After a failure nobody is waited for: that it works again is known at once. */
+	unsigned wait_s = i->backoff[INTAKE_RECEIVE].fails > 0 ? 0 : i->config.wait_s;
+
 	if (c == NULL)
 		return false;
-	sqs_write_receive(ev_str_from(i->url_in), i->config.wait_s, i->config.visibility_s, &b);
+	sqs_write_receive(ev_str_from(i->url_in), wait_s, i->config.visibility_s, &b);
 	return submit(i, c, &b, now_ns);
 }
 
