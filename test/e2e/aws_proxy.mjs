@@ -88,11 +88,13 @@ function failRecords(answer, kept, dropped, entries) {
 }
 
 /**
+ * `rule`, if it is set, is asked first: ({ service, operation, request, headers }) => null for what the faults say, or
+ * { status, type } for an error, { status, html }, 'reset', or 'silent' for no answer at all.
  * Faults are shares of requests: { delay, delayMs, reset, lost, error, throttle, partial, garbage, expired }.
  *  reset: the connection ends before anything happened; lost: after it happened; error: a 500 or 503.
  */
 export class Proxy {
-  static async start(upstreams, { secret, seed = 1, faults = {} } = {}) {
+  static async start(upstreams, { secret, seed = 1, faults = {}, port = 0 } = {}) {
     const p = new Proxy();
     Object.assign(p, { upstreams, secret, faults, random: random(seed) });
     p.counts = { requests: 0, badSignatures: 0, byFault: {}, byOperation: {} };
@@ -100,7 +102,7 @@ export class Proxy {
     p.agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
     p.server = http.createServer((req, res) => p.#serve(req, res).catch((e) => p.#broken(res, e)));
     p.server.keepAliveTimeout = 30_000;
-    await new Promise((done) => p.server.listen(0, '127.0.0.1', done));
+    await new Promise((done) => p.server.listen(port, '127.0.0.1', done));
     p.url = `http://127.0.0.1:${p.server.address().port}`;
     return p;
   }
@@ -159,9 +161,20 @@ export class Proxy {
     }
     if (this.random() < (this.faults.delay ?? 0))
       await new Promise((done) => setTimeout(done, this.random() * (this.faults.delayMs ?? 50)));
+    const ruled = this.rule?.({ service, operation, request: JSON.parse(body), headers: req.headers });
+    if (ruled) return this.#obey(ruled, res);
     const fault = this.#choose();
     if (fault) this.#count(fault);
     return this.#apply(fault, { req, res, body, service, operation });
+  }
+
+  #obey(ruled, res) {
+    this.#count('ruled');
+    if (ruled === 'silent') return undefined; // until the other end has had enough
+    if (ruled === 'reset') return res.destroy();
+    if (ruled.html === undefined) return this.#answer(res, ruled.status, { __type: ruled.type, message: 'by the rule' });
+    res.writeHead(ruled.status, { 'content-type': 'text/html' });
+    return res.end(ruled.html);
   }
 
   async #apply(fault, call) {
