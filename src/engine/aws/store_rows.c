@@ -608,7 +608,7 @@ static void change_ours(struct ddb_change *c, const struct ddb_attrs *was,
 	ddb_change_diff(c, was, now, key);
 	if_as_was(c, was, "version");
 	if_as_was(c, was, ROW_ATTR_TOUCHED);
-	/* Effects are cleared without a new version, and then only the changed half would be set. */
+	/* Effects are cleared without a new version: then only the changed half would be set. */
 	if_as_was(c, was, ROW_ATTR_UNSENT_SINCE);
 }
 
