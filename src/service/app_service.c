@@ -203,12 +203,29 @@ static ev_err approve(struct event_turn *t, const struct customer *c)
 	return EV_OK;
 }
 
+/* Only an outlet of ours knows an answer that it has had already; and it asks with an eventId. */
+static bool is_too_old(const struct event_turn *t)
+{
+	int64_t age_ns;
+
+	if (t->event->has_event_id || t->is_replay)
+		return false;
+	return !__builtin_sub_overflow(now(t->s), t->at_ns, &age_ns) &&
+	       age_ns > t->s->request_timeout_ns;
+}
+
 static ev_err on_request(struct event_turn *t)
 {
 	struct customer c;
 	struct charging_event denial;
-	ev_err e = find_customer(t->s, &t->event->tag, &c);
+	ev_err e;
 
+	if (is_too_old(t)) {
+		t->verdict = VERDICT_REFUSED;
+		t->reason = REASON_TOO_OLD;
+		return EV_OK;
+	}
+	e = find_customer(t->s, &t->event->tag, &c);
 	t->verdict = VERDICT_APPLIED;
 	if (e == EV_OK && !c.blocked)
 		return approve(t, &c);

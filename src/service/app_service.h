@@ -20,11 +20,16 @@ struct app_service {
 	struct store *store;
 	struct ev_clock *clock;
 	struct ev_rng *rng;
-	struct effects *effects; /* where events go; borrowed */
+	struct effects *effects;    /* where events go; borrowed */
+	int64_t request_timeout_ns; /* as the outlets' rule; for requests without eventId */
 	struct app_service_stats stats;
 };
 
-/* An event of the Outlet Backend; id is its identity, at_ns its first receipt. */
+/*
+ * An event of the Outlet Backend; id is its identity, at_ns its first receipt.  A request without
+ * eventId that is older than the request timeout is not answered: whoever was here before may have,
+ * and that outlet would take a second answer for another start, or end its session for a denial.
+ */
 EV_NODISCARD ev_err app_service_event(struct app_service *s, const struct charging_event *e,
 				      const struct identity *id, int64_t at_ns);
 

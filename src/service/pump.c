@@ -65,6 +65,7 @@ void pump_init(struct pump *p, struct store *store, struct ev_clock *clock, stru
 		.clock = clock,
 		.rng = rng,
 		.effects = &p->effects,
+		.request_timeout_ns = rules->request_timeout_ns,
 	};
 }
 

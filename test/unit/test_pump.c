@@ -514,6 +514,48 @@ static void a_session_is_superseded_by_one_that_charges_not_by_one_that_is_asked
 	assert_int_equal(f->pump.app.stats.superseded, 1);
 }
 
+static void a_request_without_event_id_is_answered_while_it_is_young(void **state)
+{
+	static const struct {
+		const char *name;
+		bool has_event_id;
+		int64_t age_s;
+		unsigned n_answers;
+		bool unknown_tag;
+	} cases[] = {
+		{ "young", false, 60, 1, false },        { "old", false, 61, 0, false },
+		{ "old, ours", true, 61, 1, false },     { "young, a denial", false, 60, 1, true },
+		{ "old, a denial", false, 61, 0, true }, { "ahead", false, -5, 1, false },
+	};
+	struct pump_fixture *f = *state;
+	struct store *store = memory_store(f->memory);
+	struct app_service *app = &f->pump.app;
+
+	for (size_t i = 0; i < EV_ARRAY_LEN(cases); i++) {
+		struct identity at = { .b = { 0x40, (uint8_t)i } };
+		struct charging_event e = {
+			.initiator = INITIATOR_OUTLET_BACKEND,
+			.outlet_id = f->outlet_id,
+			.state = OUTLET_DEVICE_REQUESTS_CHARGING,
+			.tag = f->tag,
+			.has_event_id = cases[i].has_event_id,
+			.event_id = at,
+		};
+		uint64_t before = app->stats.approvals + app->stats.denials;
+		int64_t at_ns = ev_clock_wall_ns(app->clock) - cases[i].age_s * EV_NS_PER_S;
+
+		if (cases[i].unknown_tag)
+			assert_int_equal(rfid_tag_set(&e.tag, ev_str_from("nobody")), EV_OK);
+		assert_int_equal(store->ops->begin(store), EV_OK);
+		assert_int_equal(app_service_event(app, &e, &at, at_ns), EV_OK);
+		assert_int_equal(store->ops->end(store), EV_OK);
+		if (f->pump.effects.n != cases[i].n_answers ||
+		    app->stats.approvals + app->stats.denials - before != cases[i].n_answers)
+			fail_msg("%s", cases[i].name);
+		effects_clear(&f->pump.effects);
+	}
+}
+
 /* A fault at every port call of a round trip, one after the other: nothing half done is left. */
 struct fault {
 	unsigned countdown;
@@ -739,6 +781,7 @@ int main(void)
 		FLOW(stray_energy_is_kept_and_attached_once),
 		FLOW(attached_energy_makes_a_session_that_cannot_be_denied),
 		FLOW(a_session_is_superseded_by_one_that_charges_not_by_one_that_is_asked_for),
+		FLOW(a_request_without_event_id_is_answered_while_it_is_young),
 		FLOW(the_answer_to_a_plug_shows_what_became_of_the_tag_before_it),
 		FLOW(a_fault_at_any_call_leaves_nothing_half_done),
 		FLOW(a_job_that_failed_is_not_answered_by_its_first_run),
