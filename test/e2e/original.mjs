@@ -2,7 +2,13 @@
 // read-modify-write of whole rows without conditions, messages deleted before they are handled, events of one session
 // after the other. Only what the swap tests need, and no better than it was.
 import { randomUUID } from 'node:crypto';
-import { BatchGetItemCommand, BatchWriteItemCommand, QueryCommand } from '@aws-sdk/client-dynamodb';
+import {
+  BatchGetItemCommand,
+  BatchWriteItemCommand,
+  PutItemCommand,
+  QueryCommand,
+  ScanCommand,
+} from '@aws-sdk/client-dynamodb';
 import {
   GetRecordsCommand,
   GetShardIteratorCommand,
@@ -163,15 +169,66 @@ export class Rows {
   }
 }
 
-/** Reads the stream from where it stood when this was made, all shards; each record once. */
+/** The lease table of a backend, by the rows that zio-kinesis writes and reads. */
+export class Leases {
+  constructor(dynamodb, table) {
+    Object.assign(this, { dynamodb, table });
+  }
+
+  /** As worker1 left them: { shard: checkpoint }. A clean end releases them. */
+  async put(checkpoints, { released = false, counter = 7 } = {}) {
+    for (const [shard, checkpoint] of Object.entries(checkpoints)) {
+      const Item = {
+        leaseKey: { S: shard },
+        leaseCounter: { N: String(counter) },
+        checkpoint: { S: checkpoint },
+        checkpointSubSequenceNumber: { N: '0' },
+        ...(released ? {} : { leaseOwner: { S: 'worker1' } }),
+        ...(/^\d/.test(checkpoint) ? { ownerSwitchesSinceCheckpoint: { N: '0' } } : {}),
+      };
+      await this.dynamodb.send(new PutItemCommand({ TableName: this.table, Item }));
+    }
+  }
+
+  /** { shard: { counter, checkpoint, owner? } }; throws where the refresh of the original would have failed. */
+  async get() {
+    const { Items } = await this.dynamodb.send(new ScanCommand({ TableName: this.table, ConsistentRead: true }));
+    const rows = Items.map((i) => {
+      const sub = i.checkpointSubSequenceNumber?.N;
+      if (i.leaseKey?.S === undefined || i.leaseCounter?.N === undefined) throw new Error('a lease without its key');
+      if (i.checkpoint?.S !== undefined && sub === undefined) throw new Error('a checkpoint without its sub-sequence');
+      if (i.parentShardIds && !i.parentShardIds.SS) throw new Error('parents that are no set');
+      if (i.leaseOwner && i.leaseOwner.S === undefined) throw new Error('an owner that is no text');
+      const owner = i.leaseOwner?.S;
+      return [i.leaseKey.S, { counter: Number(i.leaseCounter.N), checkpoint: i.checkpoint?.S, sub, owner }];
+    });
+    return Object.fromEntries(rows);
+  }
+
+  /** Where a backend that takes them goes on; fails if somebody still has one. */
+  async released() {
+    const rows = Object.entries(await this.get());
+    for (const [shard, { owner }] of rows) if (owner !== undefined) throw new Error(`${shard} is still ${owner}'s`);
+    return Object.fromEntries(rows.map(([shard, { checkpoint }]) => [shard, checkpoint ?? 'TRIM_HORIZON']));
+  }
+}
+
+/**
+ * Reads the stream, all shards, each record once: from where it stood when this was made (LATEST), from its beginning
+ * (TRIM_HORIZON), or behind the checkpoints of a lease table ({ shard: checkpoint }).
+ */
 class Reader {
-  static async open(kinesis, type = 'LATEST') {
+  static async open(kinesis, from = 'LATEST') {
     const r = new Reader();
     r.kinesis = kinesis;
     const { Shards } = await kinesis.send(new ListShardsCommand({ StreamName: NAMES.events }));
     r.iterators = await Promise.all(
-      Shards.map(async (s) => {
-        const at = { StreamName: NAMES.events, ShardId: s.ShardId, ShardIteratorType: type };
+      Shards.map(async ({ ShardId }) => {
+        const checkpoint = typeof from === 'string' ? from : (from[ShardId] ?? 'TRIM_HORIZON');
+        const type = /^\d+$/.test(checkpoint)
+          ? { ShardIteratorType: 'AFTER_SEQUENCE_NUMBER', StartingSequenceNumber: checkpoint }
+          : { ShardIteratorType: checkpoint };
+        const at = { StreamName: NAMES.events, ShardId, ...type };
         return (await kinesis.send(new GetShardIteratorCommand(at))).ShardIterator;
       }),
     );
