@@ -48,18 +48,6 @@ static bool is_nothing(const struct aws_row *r)
 	return r->kind == ROW_CUSTOMER && r->is_new && ((const struct customer_entry *)r)->erased;
 }
 
-/* Did the group let identities of this outlet go?  If its write fails, those in memory are not all. */
-static bool has_rotated(const struct aws_store *s, const struct ev_uuid *outlet_id)
-{
-	for (size_t i = 0; i < s->group.puts.n; i++) {
-		const struct keyed_put *p = &s->group.puts.of[i].p;
-
-		if (p->kind == PUT_IDENTITY_BLOCK && ev_uuid_eq(&p->block.outlet_id, outlet_id))
-			return true;
-	}
-	return false;
-}
-
 static ev_err write_row(struct aws_store *s, struct aws_row *r)
 {
 	struct ddb_batch b;
@@ -74,8 +62,6 @@ static ev_err write_row(struct aws_store *s, struct aws_row *r)
 	if (e == EV_CONFLICT || ddb_batch_is_unsure(&b, 0)) {
 		s->stats.conflicts += e == EV_CONFLICT;
 		r->stale = r->kind != ROW_CUSTOMER;
-		if (r->kind == ROW_OUTLET && (e != EV_CONFLICT || has_rotated(s, &r->id)))
-			outlet_of(r)->blocks.incomplete = true;
 	}
 	ddb_batch_deinit(&b);
 	return e;
