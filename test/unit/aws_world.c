@@ -115,15 +115,15 @@ void world_register(struct aws_world *w, struct aws_process *p)
 	assert_int_equal(run(p, &c.job), EV_OK);
 }
 
-ev_err world_send_to(struct aws_process *p, const struct ev_uuid *outlet_id,
-		     const struct world_input *in, enum verdict *out)
+static struct device_job *job_of(struct aws_process *p, const struct ev_uuid *outlet_id,
+				 const struct world_input *in)
 {
 	struct device_job *j = calloc(1, sizeof(*j));
 	int64_t now_ns = ev_clock_wall_ns(&p->world->clock.base);
-	ev_err e;
 
 	assert_non_null(j);
 	j->job.kind = JOB_DEVICE_MESSAGE;
+	j->job.at_ns = now_ns;
 	j->outlet_id = *outlet_id;
 	j->decoded = true;
 	memcpy(j->id.b, &in->n, sizeof(in->n));
@@ -136,11 +136,38 @@ ev_err world_send_to(struct aws_process *p, const struct ev_uuid *outlet_id,
 		.energy_mwh = in->mwh,
 	};
 	assert_int_equal(rfid_tag_set(&j->message.tag, ev_str_from(in->tag)), EV_OK);
-	e = run(p, &j->job);
+	return j;
+}
+
+ev_err world_send_to(struct aws_process *p, const struct ev_uuid *outlet_id,
+		     const struct world_input *in, enum verdict *out)
+{
+	struct device_job *j = job_of(p, outlet_id, in);
+	ev_err e = run(p, &j->job);
+
 	if (out != NULL)
 		*out = j->job.verdict;
 	free(j);
 	return e;
+}
+
+ev_err world_send_group(struct aws_process *p, const struct world_input *in, size_t n)
+{
+	struct job *jobs[WORLD_GROUP_MAX];
+	struct device_job *of[WORLD_GROUP_MAX];
+	ev_err first = EV_OK;
+
+	assert_true(n <= WORLD_GROUP_MAX);
+	for (size_t i = 0; i < n; i++) {
+		of[i] = job_of(p, &p->world->outlet_id, &in[i]);
+		jobs[i] = &of[i]->job;
+	}
+	pump_run(&p->pump, jobs, n);
+	for (size_t i = 0; i < n; i++) {
+		first = first == EV_OK ? of[i]->job.err : first;
+		free(of[i]);
+	}
+	return first;
 }
 
 ev_err world_send(struct aws_process *p, const struct world_input *in, enum verdict *out)

@@ -11,6 +11,7 @@
 #include "service/pump.h"
 
 #define WORLD_EVENTS_MAX 256
+#define WORLD_GROUP_MAX 64
 
 struct aws_world;
 
@@ -60,6 +61,8 @@ ev_err world_send(struct aws_process *p, const struct world_input *in, enum verd
 /* The same of any outlet. */
 ev_err world_send_to(struct aws_process *p, const struct ev_uuid *outlet_id,
 		     const struct world_input *in, enum verdict *out);
+/* n of them in one group; the first result that is not EV_OK. */
+ev_err world_send_group(struct aws_process *p, const struct world_input *in, size_t n);
 
 /* Gives the stream's records that were not delivered yet to the process. */
 ev_err world_deliver(struct aws_world *w, struct aws_process *p);

@@ -189,6 +189,35 @@ static void a_write_whose_answer_is_lost_counts_once(void **state)
 	}
 }
 
+/* The same with more identities than a row has room for: those in the block that it carries, too. */
+static void a_group_whose_answer_is_lost_counts_once(void **state)
+{
+	static const enum cloud_fault faults[] = { CLOUD_LOST_ANSWER, CLOUD_LOST_REQUEST,
+						   CLOUD_SERVER_ERROR, CLOUD_GARBAGE };
+	struct world_input in[40];
+
+	(void)state;
+	for (unsigned i = 0; i < EV_ARRAY_LEN(in); i++)
+		in[i] = (struct world_input){ 100 + i, OUTLET_CHARGING, "04ab", 1 };
+	for (size_t i = 0; i < EV_ARRAY_LEN(faults); i++) {
+		struct aws_process p;
+		struct aws_world *w = charging(&p);
+		size_t left;
+
+		w->countdown = 1;
+		w->fault = faults[i];
+		w->operation = "UpdateItem";
+		if (world_send_group(&p, in, EV_ARRAY_LEN(in)) != EV_OK)
+			assert_int_equal(world_send_group(&p, in, EV_ARRAY_LEN(in)), EV_OK);
+		assert_true(w->struck);
+		assert_int_equal(world_send_group(&p, in, EV_ARRAY_LEN(in)), EV_OK);
+		assert_int_equal(aws_store_flush(p.store, INT64_MAX, &left), EV_OK);
+		assert_int_equal(world_deliver(w, &p), EV_OK);
+		assert_balanced(w, &p, EV_ARRAY_LEN(in));
+		done(w, &p);
+	}
+}
+
 /* What could not be sent stays with its row, and is sent by the next flush. */
 static void effects_that_fail_are_sent_later(void **state)
 {
@@ -695,6 +724,7 @@ int main(void)
 		cmocka_unit_test(identities_rotate_into_one_block_a_sixteen),
 		cmocka_unit_test(two_processes_write_in_turn),
 		cmocka_unit_test(a_write_whose_answer_is_lost_counts_once),
+		cmocka_unit_test(a_group_whose_answer_is_lost_counts_once),
 		cmocka_unit_test(effects_that_fail_are_sent_later),
 		cmocka_unit_test(a_row_carries_sixteen_effects_and_then_takes_no_more),
 		cmocka_unit_test(a_death_at_any_call_loses_and_doubles_nothing),

@@ -108,13 +108,20 @@ static void take_puts(struct aws_store *s)
 	}
 }
 
-/* Those that rows carry which are written by now. */
+/*
+ * Those that rows carry which are written by now.  A row in doubt may have been written with them,
+ * and stands here as it would be: all its blocks are read again with it.
+ */
 static void take_late_blocks(struct aws_store *s)
 {
 	for (size_t i = 0; i < s->group.puts.n; i++) {
 		const struct staged_put *p = &s->group.puts.of[i];
 
-		if (p->p.kind == PUT_IDENTITY_BLOCK && p->row != NULL && p->row->written)
+		if (p->p.kind != PUT_IDENTITY_BLOCK || p->row == NULL)
+			continue;
+		if (p->row->stale)
+			outlet_of(p->row)->blocks.incomplete = true;
+		else if (p->row->written)
 			take_block(s, &p->p.block);
 	}
 }
