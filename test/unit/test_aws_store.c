@@ -189,7 +189,7 @@ static void a_write_whose_answer_is_lost_counts_once(void **state)
 	}
 }
 
-/* The same with more identities than a row has room for: those in the block that it carries, too. */
+/* The same with more identities than a row has room for: those in its block as well. */
 static void a_group_whose_answer_is_lost_counts_once(void **state)
 {
 	static const enum cloud_fault faults[] = { CLOUD_LOST_ANSWER, CLOUD_LOST_REQUEST,
