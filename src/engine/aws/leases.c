@@ -273,7 +273,19 @@ static bool is_free(const struct leases *l, const struct lease *lease, int64_t n
 	return share || is_own_name(l, lease) || now_ns - lease->since_ns >= l->orphan_ns;
 }
 
-/* Whoever comes first makes the row; it is its own if its share allows. */
+/* Comes after a shard that was read to its end: records wait behind it now. */
+static bool is_child(const struct leases *l, const struct lease *lease)
+{
+	for (unsigned i = 0; i < lease->n_parents; i++) {
+		const struct lease *parent = leases_find(l, lease->parents[i]);
+
+		if (parent != NULL && parent->listed && is_ended(parent))
+			return true;
+	}
+	return false;
+}
+
+/* Whoever comes first makes the row; it is its own if its share, or one beyond it, allows. */
 static void plan_create(struct leases *l, struct lease *lease, bool own, struct lease_step *out)
 {
 	lease->row.counter = 0;
@@ -296,8 +308,10 @@ static size_t plan_free(struct leases *l, int64_t now_ns, uint64_t pick, size_t 
 		bool room = *held < share;
 
 		if (!lease->exists && !lease->busy && leases_is_wanted(l, lease)) {
-			plan_create(l, lease, room, &out[n++]);
-			*held += room;
+			bool own = room || (*held == share && is_child(l, lease));
+
+			plan_create(l, lease, own, &out[n++]);
+			*held += own;
 		} else if (is_free(l, lease, now_ns, room)) {
 			out[n++] = (struct lease_step){ .kind = LEASE_TAKE, .lease = lease };
 			(*held)++;

@@ -12,8 +12,10 @@
  *     own name without our knowing (the answer to a claim was lost).
  *   - Wanted leases are shared evenly among all owners that are alive, ourselves included: free
  *     ones are taken up to the share rounded up; and if that gave nothing, one a turn is stolen
- *     from the busiest, if it has at least two more than we.  What is free for `orphan_ns` is taken
- *     whatever the share: others may count otherwise.
+ *     from the busiest, if it has at least two more than we.  A child whose row nobody has made
+ *     yet is read on by whoever makes it, be it one more than the share: others may look only a
+ *     turn later, and its records would wait.  What is free for `orphan_ns` is taken whatever the
+ *     share: others may count otherwise.
  *   - A row that has expired is not given up by its owner: it learns at its next write.
  *
  * Rows of shards that are gone are left alone, as the original leaves them.
