@@ -128,13 +128,17 @@ export class Proxy {
     this.counts.byFault[fault] = (this.counts.byFault[fault] ?? 0) + 1;
   }
 
-  /** At most one fault a request, so that its share is what was asked for. */
-  #choose() {
+  /** At most one fault a request, so that its share is what was asked for; null, too, if there is nothing to harm. */
+  #choose({ service, operation }) {
     let at = this.random();
     for (const fault of ['reset', 'lost', 'error', 'throttle', 'partial', 'garbage', 'expired']) {
       const share = this.faults[fault] ?? 0;
-      if (at < share) return fault;
-      at -= share;
+      if (at >= share) {
+        at -= share;
+        continue;
+      }
+      const fits = (fault !== 'partial' || BATCHES[operation]) && (fault !== 'garbage' || service === 'dynamodb');
+      return fits ? fault : null;
     }
     return null;
   }
@@ -159,11 +163,13 @@ export class Proxy {
       this.complaints.push(`${operation}: ${wrong}`);
       return this.#answer(res, 403, { __type: 'InvalidSignatureException', message: wrong });
     }
-    if (this.random() < (this.faults.delay ?? 0))
+    if (this.random() < (this.faults.delay ?? 0)) {
+      this.#count('delay');
       await new Promise((done) => setTimeout(done, this.random() * (this.faults.delayMs ?? 50)));
+    }
     const ruled = this.rule?.({ service, operation, request: JSON.parse(body), headers: req.headers });
     if (ruled) return this.#obey(ruled, res);
-    const fault = this.#choose();
+    const fault = this.#choose({ service, operation });
     if (fault) this.#count(fault);
     return this.#apply(fault, { req, res, body, service, operation });
   }
@@ -188,10 +194,10 @@ export class Proxy {
     }
     if (fault === 'expired')
       return this.#answer(res, 400, { __type: 'ExpiredTokenException', message: 'ordered by the test' });
-    if (fault === 'partial' && BATCHES[call.operation]) return this.#partly(call);
+    if (fault === 'partial') return this.#partly(call);
     const answer = await this.#forward(call, call.body);
     if (fault === 'lost') return res.destroy();
-    if (fault === 'garbage' && service === 'dynamodb') {
+    if (fault === 'garbage') {
       // Its checksum no longer holds, which a client must notice; of the others nothing would tell.
       answer.body = Buffer.concat([answer.body.subarray(0, answer.body.length >> 1), Buffer.from('#')]);
       answer.headers['content-length'] = String(answer.body.length);
