@@ -171,6 +171,13 @@ static bool is_same(const struct session *a, const struct session *b)
 	       a->n_sums == b->n_sums;
 }
 
+/* Told once more, as by a stream read again: an ended session has all of it. */
+static bool is_known(const struct session *cur, const struct session *next)
+{
+	return cur->state == next->state && cur->energy_mwh == next->energy_mwh &&
+	       cur->has_end == next->has_end && cur->end_ns == next->end_ns;
+}
+
 void session_on_event(const struct session *cur, const struct charging_event *event,
 		      bool item_known, int64_t now_ns, struct session_decision *out)
 {
@@ -196,10 +203,12 @@ void session_on_event(const struct session *cur, const struct charging_event *ev
 		on_finished(out, event, now_ns);
 	if (is_same(cur, &out->next) && !session_is_live(cur->state))
 		finish(out, VERDICT_DUPLICATE, REASON_REPEATED, false);
-	else if (cur->state == OUTLET_CHARGING_FINISHED && !event->has_event_id)
-		reject(cur, out, REASON_STALE_EVENT);
-	else
+	else if (cur->state != OUTLET_CHARGING_FINISHED || event->has_event_id)
 		finish(out, VERDICT_APPLIED, REASON_NONE, true);
+	else if (is_known(cur, &out->next))
+		finish(out, VERDICT_DUPLICATE, REASON_REPEATED, false);
+	else
+		reject(cur, out, REASON_STALE_EVENT);
 }
 
 void session_from_request(const struct ev_uuid *id, const struct ev_uuid *customer_id,

@@ -55,7 +55,8 @@ struct session_decision {
  * An event of the outlet about *cur (event->session_id == cur->id): Charging, ChargingFinished or
  * DeviceDeniesCharging.  item_known: the event's attached item was added before.  REJECTED (dead
  * letter; next is *cur): an event that no outlet may put, or a correction of an ended session
- * without eventId.  DUPLICATE: nothing to write.
+ * without eventId.  DUPLICATE: nothing to write; without eventId also what tells an ended session
+ * no other state, sum or end.
  */
 void session_on_event(const struct session *cur, const struct charging_event *event,
 		      bool item_known, int64_t now_ns, struct session_decision *out);

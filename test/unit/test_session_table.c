@@ -317,6 +317,43 @@ static void starts_in_any_order_are_counted_once(void **state)
 	hear(&s, steps, EV_ARRAY_LEN(steps));
 }
 
+/* A row that only the original wrote knows no starts: its stream read again is nothing new. */
+static void a_foreign_row_that_ended_is_told_its_own_sums_again(void **state)
+{
+	static const struct {
+		enum outlet_state state;
+		int64_t kwh;
+		int64_t end_ns;
+		enum verdict verdict;
+	} cases[] = {
+		{ OUTLET_CHARGING, 0, START + SEC, VERDICT_DUPLICATE },
+		{ OUTLET_CHARGING, 3, START + SEC, VERDICT_DUPLICATE },
+		{ OUTLET_CHARGING_FINISHED, 5, START + 2 * SEC, VERDICT_DUPLICATE },
+		{ OUTLET_CHARGING_FINISHED, 5, START + 3 * SEC, VERDICT_REJECTED },
+		{ OUTLET_CHARGING_FINISHED, 6, START + 2 * SEC, VERDICT_REJECTED },
+	};
+	static struct session_decision d;
+	struct session s = session_of(F_FINISHED);
+
+	(void)state;
+	s.n_sums = 0;
+	s.charging_seen = false;
+	s.energy_mwh = 5 * KWH;
+	s.has_end = true;
+	s.end_ns = START + 2 * SEC;
+	for (size_t i = 0; i < EV_ARRAY_LEN(cases); i++) {
+		struct charging_event e = event_of(cases[i].state, cases[i].kwh * KWH);
+
+		e.has_event_id = false;
+		e.has_period_end = true;
+		e.period_end_ns = cases[i].end_ns;
+		session_on_event(&s, &e, false, NOW, &d);
+		assert_int_equal(d.verdict, cases[i].verdict);
+		assert_false(d.write);
+		assert_int_equal(d.n_events, 0);
+	}
+}
+
 static void starts_count_to_the_millisecond(void **state)
 {
 	static struct session_decision d;
@@ -612,6 +649,7 @@ int main(void)
 		cmocka_unit_test(a_sum_never_goes_backwards),
 		cmocka_unit_test(starts_add_up_and_the_oldest_is_folded),
 		cmocka_unit_test(starts_in_any_order_are_counted_once),
+		cmocka_unit_test(a_foreign_row_that_ended_is_told_its_own_sums_again),
 		cmocka_unit_test(starts_count_to_the_millisecond),
 		cmocka_unit_test(a_row_of_the_original_counts_as_the_first_start_seen),
 		cmocka_unit_test(an_item_is_added_once),
