@@ -466,7 +466,7 @@ describe('swaps', { concurrency: true }, () => {
       assert.equal(answer.outletState, 'Charging');
       const { sessionId } = answer.recentSession;
       const row = await world.rowsOf.get(NAMES.sessions, 'sessionId', sessionId);
-      assert.deepEqual([row.customerId, row.outletState], [item.customerId.S, 'Charging']);
+      assert.equal(row.customerId, item.customerId.S); // its state is the outlet's to say, which does not exist
     });
   });
 });
