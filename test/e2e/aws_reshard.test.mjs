@@ -15,9 +15,10 @@ import { call, newCustomer, newOutlet, until } from './harness.mjs';
 import { decodeEvent } from './original.mjs';
 
 const OUTLETS = 12;
-const OUTLETS_MAX = 60;
-const REPORTS = 3;
-const LOOK_MS = 100;
+const REPORTS = 2;
+const LOOK_MS = 150;
+const LIMIT_MS = 40_000; // of one step: the stream's stand-in is slow on a busy machine
+
 
 let world, first;
 
@@ -39,6 +40,7 @@ class Eye {
     e.looks = 0;
     e.wrong = [];
     e.run = e.#go();
+    e.run.catch(() => {}); // for close, which waits for it
     return e;
   }
 
@@ -127,7 +129,7 @@ class Cycler {
 
   #row(what, holds) {
     const row = () => this.eye.outlets.get(this.outletId);
-    return until(`${this.tag}: ${what}, it is ${row()?.outletState}`, () => row() && holds(row()) && row());
+    return until(`${this.tag}: ${what}, it is ${row()?.outletState}`, () => row() && holds(row()) && row(), LIMIT_MS);
   }
 
   async #cycle() {
@@ -172,23 +174,31 @@ async function settled() {
   });
 }
 
-/** The outlets: at least so many, and some whose events go to each range. */
-async function cyclersIn(ranges) {
-  const all = [];
-  const covered = () => ranges.every(([from, to]) => all.some((c) => from <= place(c.outletId) && place(c.outletId) <= to));
-  while (all.length < OUTLETS || !covered()) {
-    assert.ok(all.length < OUTLETS_MAX, 'outlets everywhere');
-    all.push(await Cycler.create(all.length));
-  }
-  return all;
+const falls = (c, s) => range(s)[0] <= place(c.outletId) && place(c.outletId) <= range(s)[1];
+
+/** The shard with most of the outlets, where to cut it so that both halves have some, and two others side by side. */
+function plan(all, cyclers) {
+  const within = (s) => cyclers.filter((c) => falls(c, s)).map((c) => place(c.outletId));
+  const split = all.reduce((a, b) => (within(b).length > within(a).length ? b : a));
+  const places = within(split).sort((a, b) => (a < b ? -1 : 1));
+  const at = all.indexOf(split) < 2 ? 2 : 0;
+  return { split, cut: places[places.length >> 1], left: all[at], right: all[at + 1] };
 }
 
-const cyclesMore = (cyclers, n) => {
+/** Each has ended a cycle more, and is in the next one. */
+const cycleEach = (cyclers) => {
   const from = cyclers.map((c) => c.cycles);
-  return until(`${n} cycles more`, () => cyclers.every((c, i) => c.cycles >= from[i] + n));
+  return until('a cycle of each outlet', () => cyclers.every((c, i) => c.cycles > from[i]), 2 * LIMIT_MS);
 };
 
-/** { id: last sequence } of the shards that have records, and how many of ours are in each. */
+/** A third of them have ended a cycle more. */
+const cycleSome = (cyclers) => {
+  const all = () => cyclers.reduce((n, c) => n + c.cycles, 0);
+  const from = all();
+  return until('some cycles', () => all() >= from + cyclers.length / 3, LIMIT_MS);
+};
+
+/** The last sequence number of each shard that has records; all are of our outlets. */
 async function streamed(ids) {
   const last = new Map();
   for (const r of await world.records()) {
@@ -202,29 +212,22 @@ async function streamed(ids) {
 test('a split and a merge while outlets charge, and a second process', async () => {
   const before = (await shards()).sort((a, b) => (range(a)[0] < range(b)[0] ? -1 : 1));
   assert.equal(before.length, 4);
-  const [split, , left, right] = before;
-  const [low, high] = range(split);
-  const middle = low + (high - low) / 2n;
-  // Records for each of the children to come.
-  const cyclers = await cyclersIn([
-    [low, middle - 1n],
-    [middle, high],
-    [range(left)[0], range(right)[1]],
-  ]);
+  const cyclers = await Promise.all(Array.from({ length: OUTLETS }, (_, n) => Cycler.create(n)));
+  const { split, cut, left, right } = plan(before, cyclers);
   const eye = Eye.open();
   for (const c of cyclers) c.start(eye);
   const failed = Promise.race(cyclers.map((c) => c.run)).then(() => assert.fail('a flow ended by itself'));
   failed.catch(() => {});
   const flowing = (work) => Promise.race([work, failed]);
 
-  await flowing(cyclesMore(cyclers, 1));
+  await flowing(cycleEach(cyclers));
   const StreamName = NAMES.events;
   await world.cloud.kinesis.send(
-    new SplitShardCommand({ StreamName, ShardToSplit: split.ShardId, NewStartingHashKey: String(middle) }),
+    new SplitShardCommand({ StreamName, ShardToSplit: split.ShardId, NewStartingHashKey: String(cut) }),
   );
   await settled();
   const second = await world.serve('outlet,app');
-  await flowing(cyclesMore(cyclers, 1));
+  await flowing(cycleSome(cyclers));
   await world.cloud.kinesis.send(
     new MergeShardsCommand({ StreamName, ShardToMerge: left.ShardId, AdjacentShardToMerge: right.ShardId }),
   );
@@ -235,12 +238,12 @@ test('a split and a merge while outlets charge, and a second process', async () 
     children.map(parentsOf).sort((a, b) => b.length - a.length),
     [[left.ShardId, right.ShardId].sort(), [split.ShardId], [split.ShardId]],
   );
-  await flowing(cyclesMore(cyclers, 2));
+  await flowing(cycleEach(cyclers));
   await flowing(
     until('the second process reads shards, too', async () => {
       const owners = new Set([...eye.leases.outlet.values()].map((l) => l.leaseOwner).filter(Boolean));
       return owners.size === 2;
-    }),
+    }, LIMIT_MS),
   );
 
   for (const c of cyclers) c.stopped = true;
@@ -267,7 +270,8 @@ test('a split and a merge while outlets charge, and a second process', async () 
   assert.deepEqual(exits.map((e) => e.code), [0, 0]);
   await eye.close();
   const last = await streamed(new Set(cyclers.map((c) => c.outletId)));
-  for (const s of children) assert.ok(last.has(s.ShardId), `records in ${s.ShardId}`);
+  for (const s of children)
+    assert.equal(last.has(s.ShardId), cyclers.some((c) => falls(c, s)), `records in ${s.ShardId}`);
   for (const table of [NAMES.outletLeases, NAMES.appLeases]) {
     const leases = byKey(await world.rows(table));
     assert.deepEqual([...leases.keys()].sort(), now.map((s) => s.ShardId).sort(), table);
