@@ -158,10 +158,10 @@ describe('what cannot be used', { concurrency: true }, () => {
 });
 
 /** A world whose one process of ours goes through a proxy. */
-async function proxied({ provision = true, env = {}, serve = true } = {}) {
+async function proxied({ provision = true, env = {}, serve = true, port = 0 } = {}) {
   const world = await AwsWorld.start({ provision });
   const { AWS_ENDPOINT_URL_SQS: sqs, AWS_ENDPOINT_URL_KINESIS: kinesis, AWS_ENDPOINT_URL_DYNAMODB: dynamodb } = world.env;
-  const proxy = await Proxy.start({ sqs, kinesis, dynamodb }, { secret: world.env.AWS_SECRET_ACCESS_KEY });
+  const proxy = await Proxy.start({ sqs, kinesis, dynamodb }, { secret: world.env.AWS_SECRET_ACCESS_KEY, port });
   world.proxy = proxy;
   world.through = { AWS_ENDPOINT_URL_SQS: proxy.url, AWS_ENDPOINT_URL_KINESIS: proxy.url, AWS_ENDPOINT_URL_DYNAMODB: proxy.url, ...env };
   if (serve) world.server = await world.serve('outlet,app,gateway', { env: world.through, args: QUICK_STOP });
@@ -266,7 +266,7 @@ describe('a dependency that fails', { concurrency: 1 }, () => {
   });
 });
 
-describe('from the start on, and for a while', { concurrency: true }, () => {
+describe('from the start on, and for a while', { concurrency: 3 }, () => {
   test('nothing is provisioned: what is missing is named, and found once it is made', async (t) => {
     const world = await proxied({ provision: false });
     t.after(() => end(world));
@@ -283,14 +283,15 @@ describe('from the start on, and for a while', { concurrency: true }, () => {
   });
 
   test('nobody listens at the endpoints', async (t) => {
-    const world = await proxied({ serve: false });
+    // Below the ports that connections get: nobody takes it while nobody listens.
+    const port = 20_000 + (process.pid % 10_000);
+    const world = await proxied({ serve: false, port });
     t.after(() => end(world));
-    const { port } = new URL(world.proxy.url);
     await world.proxy.stop();
     const server = await world.serve('outlet,app,gateway', { env: world.through, args: QUICK_STOP });
     await complains(world, server, /device-to-outlet-backend_(dead-letters_)?queue/);
     await complains(world, server, /charging-events_stream/);
-    world.proxy = await Proxy.start(world.proxy.upstreams, { secret: world.env.AWS_SECRET_ACCESS_KEY, port: Number(port) });
+    world.proxy = await Proxy.start(world.proxy.upstreams, { secret: world.env.AWS_SECRET_ACCESS_KEY, port });
     await isReady(server);
     await works(world, server, 'up-1');
   });
