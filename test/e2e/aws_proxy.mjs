@@ -248,7 +248,9 @@ export class Proxy {
           done({ status: answer.statusCode, headers: { ...answer.headers }, body: Buffer.concat(chunks) }),
         );
       });
-      up.on('error', failed);
+      // An idle connection that the stand-in closes just now has not brought the request there.
+      const isStale = (e) => up.reusedSocket && e.code === 'ECONNRESET' && up.res == null;
+      up.on('error', (e) => (isStale(e) ? this.#forward({ req, service }, body).then(done, failed) : failed(e)));
       up.end(body);
     });
   }

@@ -201,8 +201,8 @@ static void records_of_another_form_are_refused(void **state)
 		THEIRS ",\"bytes\":\"x\"}",
 		THEIRS ",\"at\":\"x\"}",
 		THEIRS ",\"identity\":\"x\"}",
-		"{\"data\":\"\",\"data\":\"\""
-		",\"error\":\"\",\"stackTrace\":\"\",\"partitionKey\":\"\"}",
+		("{\"data\":\"\",\"data\":\"\""
+		 ",\"error\":\"\",\"stackTrace\":\"\",\"partitionKey\":\"\"}"),
 	};
 	static char room[LETTER_BYTES_MAX];
 	static struct letter_read got;
