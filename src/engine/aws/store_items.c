@@ -480,7 +480,8 @@ static ev_err parse_letter(struct ev_str text, struct keyed_put *out)
 /* An item that is not attached: it may have been, by somebody who came later. */
 static bool is_open_item(struct ev_str text)
 {
-	return memmem(text.p, text.n, "\"" OWN_PK_ITEM, sizeof(OWN_PK_ITEM)) != NULL &&
+	return text.p != NULL &&
+	       memmem(text.p, text.n, "\"" OWN_PK_ITEM, sizeof(OWN_PK_ITEM)) != NULL &&
 	       memmem(text.p, text.n, "\"sessionId\"", 11) == NULL;
 }
 
