@@ -30,8 +30,8 @@ struct aws_sender_ops {
 	 * Sends n effects of one row in sequence, each accepted before the next goes.  *out_sent:
 	 * how many were accepted, from the first on, also on errors: EV_BUSY (throttled for too
 	 * long), EV_TIMEOUT (the next one may have been accepted), EV_IO, EV_DENIED, EV_CLOSED.
-	 * Consecutive events of one session may go in one PutRecords call, as a shard keeps the
-	 * order of a call.  Blocks.  Any thread.
+	 * Of events never two of an outlet in one call: where a part of it fails, the later one
+	 * could be put first.  Blocks.  Any thread.
 	 */
 	ev_err (*send)(struct aws_sender *s, const struct aws_effect effects[], size_t n,
 		       size_t *out_sent) EV_NODISCARD;
