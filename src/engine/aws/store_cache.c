@@ -347,7 +347,7 @@ static void free_row(struct aws_row *r)
 	free(r);
 }
 
-void cache_drop(struct row_cache *c, struct aws_row *r)
+void aws_cache_drop(struct row_cache *c, struct aws_row *r)
 {
 	assert(!r->touched);
 	(void)ev_map_remove(&c->by_id[r->kind], r->id.b, NULL);
@@ -388,7 +388,7 @@ void aws_cache_settle(struct row_cache *c, struct aws_row *r, const struct outle
 void cache_trim(struct row_cache *c, size_t max_rows)
 {
 	while (c->n_loose > max_rows)
-		cache_drop(c, c->oldest);
+		aws_cache_drop(c, c->oldest);
 }
 
 void aws_cache_deinit(struct row_cache *c)

@@ -13,7 +13,7 @@ static void forget_customers(struct aws_store *s)
 	size_t at = 0;
 
 	while (ev_map_next(&s->cache.by_id[ROW_CUSTOMER], &at, &key, &found)) {
-		cache_drop(&s->cache, (struct aws_row *)found);
+		aws_cache_drop(&s->cache, (struct aws_row *)found);
 		at = 0;
 	}
 }

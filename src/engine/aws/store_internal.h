@@ -216,7 +216,7 @@ void aws_cache_deinit(struct row_cache *c);
 struct aws_row *aws_cache_find(struct row_cache *c, enum row_kind kind, const struct ev_uuid *id);
 /* A new row, all zero, loose.  NULL: out of memory. */
 struct aws_row *aws_cache_add(struct row_cache *c, enum row_kind kind, const struct ev_uuid *id);
-void cache_drop(struct row_cache *c, struct aws_row *r);
+void aws_cache_drop(struct row_cache *c, struct aws_row *r);
 /* After anything about the row has changed: is it pinned, unsent, due?  rules: of timers. */
 void aws_cache_settle(struct row_cache *c, struct aws_row *r, const struct outlet_rules *rules,
 		      size_t max_pinned);

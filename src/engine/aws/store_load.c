@@ -93,7 +93,7 @@ static ev_err load_customer(struct store *store, const struct ev_uuid *id, struc
 		return EV_NOTFOUND;
 	*out = customer_of(r)->row.customer;
 	if (!s->group.open)
-		cache_drop(&s->cache, r);
+		aws_cache_drop(&s->cache, r);
 	return EV_OK;
 }
 

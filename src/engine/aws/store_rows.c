@@ -384,7 +384,7 @@ ev_err row_reload(struct aws_store *s, struct aws_row *r)
 
 	assert(!r->touched);
 	if (e == EV_NOTFOUND) {
-		cache_drop(&s->cache, r);
+		aws_cache_drop(&s->cache, r);
 		return e;
 	}
 	if (e == EV_OK && r->kind == ROW_OUTLET && !is_same_partition(&was, r))
@@ -420,7 +420,7 @@ ev_err row_get(struct aws_store *s, enum row_kind kind, const struct ev_uuid *id
 		note_used(s, r);
 		*out = r;
 	} else if (e != EV_NOTFOUND && fresh) {
-		cache_drop(&s->cache, r);
+		aws_cache_drop(&s->cache, r);
 	}
 	return e;
 }
@@ -542,7 +542,7 @@ void row_restore(struct aws_store *s, struct aws_row *r)
 {
 	r->touched = false;
 	if (r->is_new || r->kind == ROW_CUSTOMER) {
-		cache_drop(&s->cache, r);
+		aws_cache_drop(&s->cache, r);
 		return;
 	}
 	if (r->kind == ROW_OUTLET) {
@@ -566,7 +566,7 @@ void row_settle(struct aws_store *s, struct aws_row *r)
 	r->touched = false;
 	r->is_new = false;
 	if (r->kind == ROW_CUSTOMER) {
-		cache_drop(&s->cache, r);
+		aws_cache_drop(&s->cache, r);
 		return;
 	}
 	r->unversioned = false;
